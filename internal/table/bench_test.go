@@ -1,0 +1,128 @@
+package table
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"testing"
+	"time"
+
+	"holdfast"
+)
+
+// filled gives a table with n holds, each of its own owner on its own key.
+func filled(n int) *Table {
+	t := New(0)
+	for i := range n {
+		t.Apply(&Command{Op: Lock, UID: fmt.Sprintf("svc-%07d", i), Keys: holdfast.Keys(fmt.Sprintf("order/%07d", i)), Exp: time.Minute})
+	}
+	return t
+}
+
+// BenchmarkPair is an uncontended lock and its unlock, in tables that hold
+// more and more already.
+func BenchmarkPair(b *testing.B) {
+	for _, held := range []int{0, 64, 10_000, 1_000_000} {
+		b.Run(fmt.Sprintf("held=%d", held), func(b *testing.B) {
+			t := filled(held)
+			uids, asks := make([]string, 1024), make([][]holdfast.Ask, 1024)
+			for i := range asks {
+				n := i * (held/len(asks) + 1)
+				uids[i] = fmt.Sprintf("svc-%07d/b", n)
+				asks[i] = holdfast.Keys(fmt.Sprintf("order/%07d/b", n))
+			}
+			b.ReportAllocs()
+			lock, unlock := Command{Op: Lock, Exp: time.Second}, Command{Op: Unlock, Tokens: make([]holdfast.Token, 1)}
+			i := 0
+			for b.Loop() {
+				lock.UID, lock.Keys = uids[i&1023], asks[i&1023]
+				out := t.Apply(&lock)
+				if out.Status != Granted {
+					b.Fatal(out.Status)
+				}
+				unlock.UID, unlock.Tokens[0] = lock.UID, out.Tokens[0]
+				t.Apply(&unlock)
+				i++
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "pairs/s")
+		})
+	}
+}
+
+// BenchmarkHandOver is an unlock that lets the next in line in, who then
+// joins the end of the line again.
+func BenchmarkHandOver(b *testing.B) {
+	for _, waiting := range []int{1, 64, 50_000} {
+		b.Run(fmt.Sprintf("waiting=%d", waiting), func(b *testing.B) {
+			t := New(0)
+			uids := make([]string, waiting+1)
+			for i := range uids {
+				uids[i] = fmt.Sprintf("svc-%d", i)
+				t.Apply(&Command{Op: Lock, UID: uids[i], Keys: holdfast.Keys("x"), Exp: time.Second, Wait: true})
+			}
+			holder := holdfast.Token{Key: "x", Version: t.Version()}
+			i := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				uid := uids[i%len(uids)]
+				out := t.Apply(&Command{Op: Unlock, UID: uid, Tokens: []holdfast.Token{holder}})
+				if len(out.Grants) != 1 {
+					b.Fatal("nobody was let in")
+				}
+				holder = out.Grants[0].Tokens[0]
+				t.Apply(&Command{Op: Lock, UID: uid, Keys: holdfast.Keys("x"), Exp: time.Second, Wait: true})
+				i++
+			}
+		})
+	}
+}
+
+// BenchmarkSnapshotPause is how long the table stops for a snapshot of a
+// million holds, and BenchmarkSnapshotWrite how long it takes to write one
+// out beside it.
+func BenchmarkSnapshotPause(b *testing.B) {
+	t := filled(1_000_000)
+	for b.Loop() {
+		t.Snapshot()
+	}
+}
+
+func BenchmarkSnapshotWrite(b *testing.B) {
+	s := filled(1_000_000).Snapshot()
+	for b.Loop() {
+		n, err := s.WriteTo(io.Discard)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.SetBytes(n)
+	}
+}
+
+// BenchmarkBytesPerHold is the memory that a hold takes in the table beside
+// its key, its uid and the strings' allocation.
+func BenchmarkBytesPerHold(b *testing.B) {
+	const n = 1_000_000
+	for b.Loop() {
+		uids, asks := make([]string, n), make([][]holdfast.Ask, n)
+		for i := range n {
+			uids[i] = fmt.Sprintf("svc-%07d", i)
+			asks[i] = holdfast.Keys(fmt.Sprintf("order/%07d", i))
+		}
+		before := heapBytes()
+		t := New(0)
+		for i := range n {
+			t.Apply(&Command{Op: Lock, UID: uids[i], Keys: asks[i], Exp: time.Minute})
+		}
+		b.ReportMetric(float64(heapBytes()-before)/n, "bytes/hold")
+		runtime.KeepAlive(t)
+		runtime.KeepAlive(uids)
+		runtime.KeepAlive(asks)
+	}
+}
+
+func heapBytes() uint64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
+}

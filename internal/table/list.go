@@ -1,0 +1,147 @@
+package table
+
+import (
+	"slices"
+	"strings"
+
+	"holdfast"
+)
+
+// KeyState is one key as the table knows it: holds in the order of uid,
+// waiters first come first. The slices belong to the receiver.
+type KeyState struct {
+	Key     string
+	Holds   []holdfast.Hold
+	Waiters []Waiter
+}
+
+// Waiter is a request in line for one key.
+type Waiter struct {
+	Place uint64
+	UID   string
+	Mode  holdfast.Mode
+	Limit int
+	Note  string
+}
+
+// Version is the last version granted.
+func (t *Table) Version() uint64 { return t.version }
+
+// Holds counts the holds.
+func (t *Table) Holds() int { return t.byKey.Len() - 1 } // without nobody
+
+// Waiters counts the requests in line.
+func (t *Table) Waiters() int { return t.requests.Len() }
+
+// Held says whether anybody holds one of the keys.
+func (t *Table) Held(keys []string) bool {
+	return slices.ContainsFunc(keys, func(key string) bool { return t.firstHold(key) != nil })
+}
+
+// Blockers says who is in the way of the request at a place in line. The
+// slice is valid until the next Apply.
+func (t *Table) Blockers(place uint64) []holdfast.Blocker {
+	t.out.reset()
+	if w := t.waiterAt(place); w != nil {
+		t.nameBlockers(w.request)
+	}
+	return t.out.Blockers
+}
+
+// Key gives the state of one key, held or not.
+func (t *Table) Key(key string) KeyState {
+	state := KeyState{Key: key}
+	t.eachHold(key, func(h *holdfast.Hold) bool {
+		state.Holds = append(state.Holds, *h)
+		return true
+	})
+	if l, ok := t.lines.Get(key); ok {
+		for s := l.first; s != nil; s = s.next {
+			state.Waiters = append(state.Waiters, Waiter{
+				Place: s.of.place, UID: s.of.uid, Mode: s.ask.Mode, Limit: s.ask.Limit, Note: s.of.note,
+			})
+		}
+	}
+	return state
+}
+
+// List gives the first limit keys in bytewise order that somebody holds or
+// waits for, that begin with prefix and stand behind after; if uid is not
+// empty, only those on which uid holds or waits. More says whether others
+// follow.
+func (t *Table) List(prefix, uid, after string, limit int) (page []KeyState, more bool) {
+	keys := t.keys
+	if uid != "" {
+		keys = func(from string, yield func(string) bool) { t.keysOf(uid, from, yield) }
+	}
+	keys(max(prefix, after), func(key string) bool {
+		if key == after && after != "" {
+			return true
+		}
+		if !strings.HasPrefix(key, prefix) {
+			return key < prefix
+		}
+		if more = len(page) == limit; !more {
+			page = append(page, t.Key(key))
+		}
+		return !more
+	})
+	return page, more
+}
+
+// keys yields, in order, the keys from from on that are held or waited for.
+func (t *Table) keys(from string, yield func(string) bool) {
+	lines := t.lines.Iter()
+	waited := lines.Seek(from)
+	goOn := true
+	last := nobody.Key
+	t.probe.Key, t.probe.UID = from, ""
+	t.byKey.Ascend(&t.probe, func(h *holdfast.Hold) bool {
+		for ; waited && goOn && lines.Key() <= h.Key; waited = lines.Next() {
+			last = lines.Key()
+			goOn = yield(last)
+		}
+		if goOn && h.Key != last {
+			last = h.Key
+			goOn = yield(last)
+		}
+		return goOn
+	})
+	for ; waited && goOn; waited = lines.Next() {
+		goOn = yield(lines.Key())
+	}
+}
+
+// keysOf yields, in order, the keys from from on that uid holds or waits for.
+func (t *Table) keysOf(uid, from string, yield func(string) bool) {
+	var waits []string
+	for _, w := range t.waiting[uid] {
+		for i := range w.asks {
+			if w.asks[i].Key >= from {
+				waits = append(waits, w.asks[i].Key)
+			}
+		}
+	}
+	slices.Sort(waits)
+	waits = slices.Compact(waits)
+	goOn := true
+	t.probe.Key, t.probe.UID = from, uid
+	t.byUID.Ascend(&t.probe, func(h *holdfast.Hold) bool {
+		if h.UID != uid {
+			return false
+		}
+		for ; goOn && len(waits) > 0 && waits[0] <= h.Key; waits = waits[1:] {
+			if waits[0] < h.Key {
+				goOn = yield(waits[0])
+			}
+		}
+		goOn = goOn && yield(h.Key)
+		return goOn
+	})
+	for _, key := range waits {
+		if !goOn {
+			return
+		}
+		goOn = yield(key)
+	}
+}

@@ -1,0 +1,359 @@
+package table
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"io"
+	"time"
+
+	"github.com/tidwall/btree"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"holdfast"
+)
+
+// A snapshot is written as
+//
+//	magic  8 bytes, the last of which is the version of the format
+//	record, record, …  each a varint with its length and a protobuf message:
+//	    first  Header { uint64 version = 1; uint64 place = 2; uint64 holds = 3; uint64 requests = 4; }
+//	    then   Hold { string key = 1; string uid = 2; uint32 mode = 3; uint64 limit = 4; uint64 version = 5; uint64 exp_ms = 6; string note = 7; }, ordered by key and uid
+//	    then   Request { uint64 place = 1; string uid = 2; repeated Ask asks = 3; uint64 exp_ms = 4; string note = 5; }, ordered by place,
+//	           with Ask { string key = 1; uint32 mode = 2; uint64 limit = 3; }
+//	check  4 bytes, CRC-32C of all before, little endian
+//
+// A reader skips fields that it does not know.
+const magic = "HOLDFST\x01"
+
+// maxRecord is more than any record of a legal request needs, in bytes.
+const maxRecord = 1 << 20
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// ErrDamaged says that bytes are not what a Snapshot wrote.
+var ErrDamaged = errors.New("the snapshot is damaged")
+
+// Snapshot is the state of a table at one moment. It may be written out in
+// another goroutine while the table goes on: taking it costs the same
+// whatever the table holds, and the table copies what it changes afterwards.
+type Snapshot struct {
+	version, place uint64
+	holds          *btree.BTreeG[*holdfast.Hold]
+	requests       *btree.BTreeG[*request]
+}
+
+// Snapshot takes a snapshot.
+func (t *Table) Snapshot() *Snapshot {
+	return &Snapshot{version: t.version, place: t.place, holds: t.byKey.Copy(), requests: t.requests.Copy()}
+}
+
+// WriteTo writes the snapshot out and says how many bytes that were.
+func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
+	out := &checkedWriter{to: bufio.NewWriterSize(w, 1<<16), sum: crc32.New(castagnoli)}
+	out.write([]byte(magic))
+	var record []byte
+	record = appendUint(record, 1, s.version)
+	record = appendUint(record, 2, s.place)
+	record = appendUint(record, 3, uint64(s.holds.Len()-1)) // without nobody
+	record = appendUint(record, 4, uint64(s.requests.Len()))
+	out.record(record)
+	s.holds.Scan(func(h *holdfast.Hold) bool {
+		if h == &nobody {
+			return true
+		}
+		record = appendHold(record[:0], h)
+		return out.record(record)
+	})
+	var ask []byte
+	s.requests.Scan(func(r *request) bool {
+		record, ask = appendRequest(record[:0], ask, r)
+		return out.record(record)
+	})
+	out.write(binary.LittleEndian.AppendUint32(nil, out.sum.Sum32()))
+	if out.err == nil {
+		out.err = out.to.Flush()
+	}
+	return out.n, out.err
+}
+
+func appendHold(b []byte, h *holdfast.Hold) []byte {
+	b = appendString(b, 1, h.Key)
+	b = appendString(b, 2, h.UID)
+	b = appendUint(b, 3, uint64(h.Mode))
+	b = appendUint(b, 4, uint64(h.Limit))
+	b = appendUint(b, 5, h.Version)
+	b = appendUint(b, 6, uint64(h.Exp.Milliseconds()))
+	return appendString(b, 7, h.Note)
+}
+
+func appendRequest(b, scratch []byte, r *request) (record, _ []byte) {
+	b = appendUint(b, 1, r.place)
+	b = appendString(b, 2, r.uid)
+	for i := range r.asks {
+		scratch = appendString(scratch[:0], 1, r.asks[i].Key)
+		scratch = appendUint(scratch, 2, uint64(r.asks[i].Mode))
+		scratch = appendUint(scratch, 3, uint64(r.asks[i].Limit))
+		b = protowire.AppendTag(b, 3, protowire.BytesType)
+		b = protowire.AppendBytes(b, scratch)
+	}
+	b = appendUint(b, 4, uint64(r.exp.Milliseconds()))
+	return appendString(b, 5, r.note), scratch
+}
+
+// appendUint and appendString leave zero values out, as proto3 does.
+func appendUint(b []byte, field protowire.Number, v uint64) []byte {
+	if v == 0 {
+		return b
+	}
+	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.VarintType), v)
+}
+
+func appendString(b []byte, field protowire.Number, v string) []byte {
+	if v == "" {
+		return b
+	}
+	return protowire.AppendString(protowire.AppendTag(b, field, protowire.BytesType), v)
+}
+
+type checkedWriter struct {
+	to  *bufio.Writer
+	sum hash.Hash32
+	n   int64
+	err error
+}
+
+func (w *checkedWriter) write(b []byte) {
+	if w.err == nil {
+		w.sum.Write(b)
+		_, w.err = w.to.Write(b)
+		w.n += int64(len(b))
+	}
+}
+
+func (w *checkedWriter) record(b []byte) bool {
+	var length [binary.MaxVarintLen64]byte
+	w.write(protowire.AppendVarint(length[:0], uint64(len(b))))
+	w.write(b)
+	return w.err == nil
+}
+
+// Read gives the table that a snapshot was taken of. What is not a whole and
+// undamaged snapshot answers an error that wraps [ErrDamaged]; a failing r
+// its own error.
+func Read(r io.Reader) (*Table, error) {
+	in := &checkedReader{from: bufio.NewReaderSize(r, 1<<16), sum: crc32.New(castagnoli)}
+	if head := in.read(len(magic)); string(head) != magic {
+		return nil, in.damaged("it does not begin as one of a known version")
+	}
+	var version, place, holds, requests uint64
+	in.record(func(f field) {
+		switch f.number {
+		case 1:
+			version = f.value
+		case 2:
+			place = f.value
+		case 3:
+			holds = f.value
+		case 4:
+			requests = f.value
+		}
+	})
+	t := New(version)
+	t.place = place
+	for ; holds > 0 && in.err == nil; holds-- {
+		in.hold(t)
+	}
+	for ; requests > 0 && in.err == nil; requests-- {
+		in.request(t)
+	}
+	sum := in.sum.Sum32()
+	if tail := in.read(4); in.err == nil && binary.LittleEndian.Uint32(tail) != sum {
+		return nil, in.damaged("its checksum does not fit")
+	}
+	if in.err != nil {
+		return nil, in.damaged("")
+	}
+	return t, nil
+}
+
+type checkedReader struct {
+	from *bufio.Reader
+	sum  hash.Hash32
+	buf  []byte
+	err  error
+}
+
+// read gives the next n bytes, valid until the next read; nil after an error.
+func (in *checkedReader) read(n int) []byte {
+	if in.err != nil {
+		return nil
+	}
+	if cap(in.buf) < n {
+		in.buf = make([]byte, n)
+	}
+	in.buf = in.buf[:n]
+	if _, in.err = io.ReadFull(in.from, in.buf); in.err != nil {
+		return nil
+	}
+	in.sum.Write(in.buf)
+	return in.buf
+}
+
+// damaged makes an error of what went wrong. A reader that failed for reasons
+// of its own has not shown damage.
+func (in *checkedReader) damaged(how string) error {
+	switch {
+	case in.err == nil:
+		return fmt.Errorf("%w: %s", ErrDamaged, how)
+	case errors.Is(in.err, io.EOF), errors.Is(in.err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: it ends too early", ErrDamaged)
+	}
+	return in.err
+}
+
+// record reads one record and yields its fields.
+func (in *checkedReader) record(each func(field)) {
+	length, err := binary.ReadUvarint(byteReader{in})
+	if err != nil {
+		if in.err == nil {
+			in.err = fmt.Errorf("%w: a length that is no number", ErrDamaged)
+		}
+		return
+	}
+	if length > maxRecord {
+		in.err = fmt.Errorf("%w: a record of %d bytes", ErrDamaged, length)
+		return
+	}
+	in.fields(in.read(int(length)), each)
+}
+
+type byteReader struct{ in *checkedReader }
+
+func (r byteReader) ReadByte() (byte, error) {
+	if b := r.in.read(1); r.in.err == nil {
+		return b[0], nil
+	}
+	return 0, r.in.err
+}
+
+func (in *checkedReader) hold(t *Table) {
+	h := &holdfast.Hold{}
+	in.record(func(f field) {
+		switch f.number {
+		case 1:
+			h.Key = string(f.bytes)
+		case 2:
+			h.UID = string(f.bytes)
+		case 3:
+			h.Mode = holdfast.Mode(f.value)
+		case 4:
+			h.Limit = int(f.value)
+		case 5:
+			h.Version = f.value
+		case 6:
+			h.Exp = time.Duration(f.value) * time.Millisecond
+		case 7:
+			h.Note = string(f.bytes)
+		}
+	})
+	last, _ := t.byKey.Max()
+	if in.legal(h.UID, []holdfast.Ask{{Key: h.Key, Mode: h.Mode, Limit: h.Limit}}, h.Exp, h.Note) &&
+		in.fits(h.Version <= t.version && keyThenUID(last, h)) {
+		t.put(h)
+	}
+}
+
+func (in *checkedReader) request(t *Table) {
+	r := &request{}
+	in.record(func(f field) {
+		switch f.number {
+		case 1:
+			r.place = f.value
+		case 2:
+			r.uid = string(f.bytes)
+		case 3:
+			r.asks = append(r.asks, in.ask(f.bytes))
+		case 4:
+			r.exp = time.Duration(f.value) * time.Millisecond
+		case 5:
+			r.note = string(f.bytes)
+		}
+	})
+	last, some := t.requests.Max()
+	if in.legal(r.uid, r.asks, r.exp, r.note) &&
+		in.fits(r.place <= t.place && (!some || last.place < r.place)) {
+		t.stand(r)
+	}
+}
+
+func (in *checkedReader) ask(b []byte) (ask holdfast.Ask) {
+	in.fields(b, func(f field) {
+		switch f.number {
+		case 1:
+			ask.Key = string(f.bytes)
+		case 2:
+			ask.Mode = holdfast.Mode(f.value)
+		case 3:
+			ask.Limit = int(f.value)
+		}
+	})
+	return ask
+}
+
+// legal holds what was read against the rules for requests: a table trusts
+// what is in it.
+func (in *checkedReader) legal(uid string, asks []holdfast.Ask, exp time.Duration, note string) bool {
+	if in.err != nil {
+		return false
+	}
+	normal, err := holdfast.LockRequest{UID: uid, Keys: asks, Exp: exp, Note: note}.Normal()
+	if err != nil {
+		in.err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return err == nil && in.fits(normal.Exp == exp && len(normal.Keys) == len(asks))
+}
+
+func (in *checkedReader) fits(ok bool) bool {
+	if in.err == nil && !ok {
+		in.err = fmt.Errorf("%w: a record does not fit the ones before it", ErrDamaged)
+	}
+	return in.err == nil
+}
+
+// field is one field of a message: bytes or a number.
+type field struct {
+	number protowire.Number
+	bytes  []byte
+	value  uint64
+}
+
+// fields yields the fields of a message. Those of other types than string,
+// message and varint are skipped.
+func (in *checkedReader) fields(b []byte, each func(field)) {
+	for len(b) > 0 && in.err == nil {
+		number, kind, n := protowire.ConsumeTag(b)
+		f := field{number: number}
+		if n > 0 {
+			b = b[n:]
+			switch kind {
+			case protowire.VarintType:
+				f.value, n = protowire.ConsumeVarint(b)
+			case protowire.BytesType:
+				f.bytes, n = protowire.ConsumeBytes(b)
+			default:
+				f.number = 0
+				n = protowire.ConsumeFieldValue(number, kind, b)
+			}
+		}
+		if n < 0 {
+			in.err = fmt.Errorf("%w: %w", ErrDamaged, protowire.ParseError(n))
+			return
+		}
+		b = b[n:]
+		each(f)
+	}
+}
