@@ -1,0 +1,150 @@
+// Package lease is the lease clock: rule 7 of the service. It alone knows
+// when a hold runs out. A hold ends when its exp has passed since it was
+// granted or last extended, by the monotonic clock of this process; never
+// early, whatever the wall clock does.
+package lease
+
+import (
+	"container/heap"
+	"time"
+
+	"holdfast"
+)
+
+// Clock keeps the deadlines of holds. It is not safe for concurrent use, and
+// starts no goroutine: its owner asks when to come back ([Clock.Next]) and
+// what has run out by then ([Clock.Due]).
+//
+// Deadlines are whole milliseconds. A life begins at the next millisecond
+// and has ended once its last one is over, so that rounding only ever makes
+// it longer.
+type Clock struct {
+	start  time.Time
+	leases map[name]*lease
+	queue  queue
+}
+
+// name tells a hold: one uid on one key (rule 4).
+type name struct{ key, uid string }
+
+type lease struct {
+	name
+	version  uint64
+	since    int64 // ms from start
+	deadline int64 // ms from start
+	index    int   // in the queue
+}
+
+// New gives a clock without deadlines.
+func New() *Clock {
+	return &Clock{start: time.Now(), leases: make(map[name]*lease)}
+}
+
+// Follow keeps up with what happened to holds: a life begins anew on each
+// that was granted or extended, though never with an earlier deadline than
+// before, and is over on each that was released, expired or forced.
+func (c *Clock) Follow(events []holdfast.Event) {
+	for i := range events {
+		e := &events[i]
+		switch e.Type {
+		case holdfast.EventGranted, holdfast.EventExtended:
+			c.begin(name{e.Key, e.UID}, e.Version, e.Exp)
+		case holdfast.EventReleased, holdfast.EventExpired, holdfast.EventForced:
+			c.end(name{e.Key, e.UID})
+		}
+	}
+}
+
+func (c *Clock) begin(n name, version uint64, exp time.Duration) {
+	now := c.nextMilli()
+	deadline := now + exp.Milliseconds()
+	l, ok := c.leases[n]
+	if !ok {
+		l = &lease{name: n, version: version, since: now, deadline: deadline}
+		c.leases[n] = l
+		heap.Push(&c.queue, l)
+		return
+	}
+	l.version = version
+	if deadline > l.deadline {
+		l.deadline = deadline
+		heap.Fix(&c.queue, l.index)
+	}
+}
+
+func (c *Clock) end(n name) {
+	if l, ok := c.leases[n]; ok {
+		heap.Remove(&c.queue, l.index)
+		delete(c.leases, n)
+	}
+}
+
+// Left says how long the hold of uid on key will live on without being
+// extended, rounded down to whole milliseconds, and for how long it has been
+// held. Both are zero when there is no such hold.
+func (c *Clock) Left(key, uid string) (left, held time.Duration) {
+	l, ok := c.leases[name{key, uid}]
+	if !ok {
+		return 0, 0
+	}
+	now := c.nextMilli()
+	return millis(max(0, l.deadline-now)), millis(max(0, now-l.since))
+}
+
+// Next is the moment of the next deadline, with a monotonic reading; the zero
+// time if there is none.
+func (c *Clock) Next() time.Time {
+	if len(c.queue) == 0 {
+		return time.Time{}
+	}
+	return c.start.Add(millis(c.queue[0].deadline))
+}
+
+// Due yields the holds that have run out, the longest ago first, at most
+// most of them. They stay in the clock, and would be yielded again with a
+// new life of a little while, until Follow hears that they are over.
+func (c *Clock) Due(most int, yield func(key, uid string, version uint64)) {
+	now := time.Since(c.start).Milliseconds()
+	for range most {
+		if len(c.queue) == 0 || c.queue[0].deadline > now {
+			return
+		}
+		l := c.queue[0]
+		yield(l.key, l.uid, l.version)
+		l.deadline = now + retry.Milliseconds()
+		heap.Fix(&c.queue, 0)
+	}
+}
+
+// retry is when an expiry that nobody confirmed is proposed again.
+const retry = time.Second
+
+// nextMilli is the present in whole milliseconds from start, rounded up.
+func (c *Clock) nextMilli() int64 {
+	return int64((time.Since(c.start) + time.Millisecond - 1) / time.Millisecond)
+}
+
+func millis(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+
+// queue is a heap of leases, the first deadline first.
+type queue []*lease
+
+func (q queue) Len() int           { return len(q) }
+func (q queue) Less(i, j int) bool { return q[i].deadline < q[j].deadline }
+func (q queue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].index, q[j].index = i, j
+}
+
+func (q *queue) Push(l any) {
+	l.(*lease).index = len(*q)
+	*q = append(*q, l.(*lease))
+}
+
+func (q *queue) Pop() any {
+	last := len(*q) - 1
+	l := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	return l
+}

@@ -1,0 +1,158 @@
+package lease
+
+import (
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"holdfast"
+)
+
+func granted(key, uid string, version uint64, exp time.Duration) []holdfast.Event {
+	return []holdfast.Event{{Type: holdfast.EventGranted, Key: key, UID: uid, Version: version, Exp: exp}}
+}
+
+func extended(key, uid string, version uint64, exp time.Duration) []holdfast.Event {
+	return []holdfast.Event{{Type: holdfast.EventExtended, Key: key, UID: uid, Version: version, Exp: exp}}
+}
+
+// due gives the keys that have run out, and tells the clock that they are
+// over.
+func due(c *Clock) []string {
+	var keys []string
+	var over []holdfast.Event
+	c.Due(1000, func(key, uid string, version uint64) {
+		keys = append(keys, key)
+		over = append(over, holdfast.Event{Type: holdfast.EventExpired, Key: key, UID: uid, Version: version})
+	})
+	c.Follow(over)
+	return keys
+}
+
+// Rule 7: never early, and here, where nothing else runs, late by less than
+// two milliseconds: a life begins and ends on a whole one.
+func TestNeverEarlyAndHardlyLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(7, 7))
+		for range 2000 {
+			c := New()
+			time.Sleep(time.Duration(rng.Int64N(int64(3 * time.Millisecond))))
+			exp := time.Duration(1+rng.IntN(5000)) * time.Millisecond
+			began := time.Now()
+			c.Follow(granted("x", "a", 1, exp))
+			if left, _ := c.Left("x", "a"); left > exp || left <= exp-time.Millisecond && exp > time.Millisecond {
+				t.Fatalf("%v left of %v", left, exp)
+			}
+
+			time.Sleep(exp - 1)
+			if got := due(c); len(got) > 0 {
+				t.Fatalf("ended %v after it began, with a life of %v", time.Since(began), exp)
+			}
+			time.Sleep(time.Until(c.Next()))
+			if got := due(c); len(got) != 1 {
+				t.Fatalf("not due at %v, with a life of %v", time.Since(began), exp)
+			}
+			if late := time.Since(began) - exp; late < 0 || late >= 2*time.Millisecond {
+				t.Fatalf("late by %v", late)
+			}
+		}
+	})
+}
+
+func TestALifeOfADayCostsNoRealSecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New()
+		c.Follow(granted("x", "a", 1, holdfast.MaxExp))
+		time.Sleep(holdfast.MaxExp - time.Second)
+		if got := due(c); len(got) != 0 {
+			t.Fatal("ended early")
+		}
+		left, held := c.Left("x", "a")
+		if left != time.Second || held != holdfast.MaxExp-time.Second {
+			t.Fatalf("left %v, held %v", left, held)
+		}
+		time.Sleep(time.Second)
+		if got := due(c); len(got) != 1 {
+			t.Fatal("did not end")
+		}
+	})
+}
+
+func TestAnExtensionNeverShortens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New()
+		c.Follow(granted("x", "a", 1, 10*time.Second))
+		time.Sleep(time.Second)
+		c.Follow(extended("x", "a", 1, 2*time.Second))
+		if left, _ := c.Left("x", "a"); left != 9*time.Second {
+			t.Fatalf("%v left after a short extension", left)
+		}
+		c.Follow(extended("x", "a", 1, 20*time.Second))
+		if left, _ := c.Left("x", "a"); left != 20*time.Second {
+			t.Fatalf("%v left after a long extension", left)
+		}
+	})
+}
+
+func TestAnUpgradeGoesOnUnderItsNewVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New()
+		c.Follow(granted("x", "a", 1, time.Second))
+		c.Follow(granted("x", "a", 2, time.Second))
+		time.Sleep(time.Second)
+		var versions []uint64
+		c.Due(10, func(_, _ string, version uint64) { versions = append(versions, version) })
+		if len(versions) != 1 || versions[0] != 2 {
+			t.Fatalf("due: %v", versions)
+		}
+	})
+}
+
+func TestWhatIsOverDoesNotRunOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, how := range []holdfast.EventType{holdfast.EventReleased, holdfast.EventForced, holdfast.EventExpired} {
+			c := New()
+			c.Follow(granted("x", "a", 1, time.Second))
+			c.Follow(granted("y", "a", 1, time.Second))
+			c.Follow([]holdfast.Event{{Type: how, Key: "x", UID: "a", Version: 1}})
+			if left, held := c.Left("x", "a"); left != 0 || held != 0 {
+				t.Fatalf("%s: left %v, held %v", how, left, held)
+			}
+			time.Sleep(2 * time.Second)
+			if got := due(c); len(got) != 1 || got[0] != "y" {
+				t.Fatalf("%s: due %v", how, got)
+			}
+			if !c.Next().IsZero() {
+				t.Fatalf("%s: a deadline is left", how)
+			}
+		}
+	})
+}
+
+func TestDueIsBoundedAndInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New()
+		c.Follow(granted("late", "a", 1, 3*time.Second))
+		c.Follow(granted("first", "a", 2, 1*time.Second))
+		c.Follow(granted("second", "a", 3, 2*time.Second))
+		time.Sleep(time.Minute)
+		var keys []string
+		note := func(key, _ string, _ uint64) { keys = append(keys, key) }
+		c.Due(2, note)
+		c.Due(2, note)
+		if len(keys) != 3 || keys[0] != "first" || keys[1] != "second" || keys[2] != "late" {
+			t.Fatalf("due: %v", keys)
+		}
+		// Nobody has confirmed that they are over: they come again.
+		c.Due(3, note)
+		if len(keys) != 3 {
+			t.Fatal("proposed twice at once")
+		}
+		time.Sleep(retry)
+		c.Due(3, note)
+		if len(keys) != 6 {
+			t.Fatal("never proposed again")
+		}
+	})
+}
