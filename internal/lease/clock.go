@@ -32,6 +32,7 @@ type lease struct {
 	version  uint64
 	since    int64 // ms from start
 	deadline int64 // ms from start
+	look     int64 // when to look at it: deadline, or later when it has been found due
 	index    int   // in the queue
 }
 
@@ -48,28 +49,28 @@ func (c *Clock) Follow(events []holdfast.Event) {
 		e := &events[i]
 		switch e.Type {
 		case holdfast.EventGranted, holdfast.EventExtended:
-			c.begin(name{e.Key, e.UID}, e.Version, e.Exp)
+			c.Begin(e.Key, e.UID, e.Version, e.Exp)
 		case holdfast.EventReleased, holdfast.EventExpired, holdfast.EventForced:
 			c.end(name{e.Key, e.UID})
 		}
 	}
 }
 
-func (c *Clock) begin(n name, version uint64, exp time.Duration) {
+// Begin begins the life of a hold, at first or anew, though never with an
+// earlier deadline than before.
+func (c *Clock) Begin(key, uid string, version uint64, exp time.Duration) {
 	now := c.nextMilli()
-	deadline := now + exp.Milliseconds()
+	n := name{key, uid}
 	l, ok := c.leases[n]
 	if !ok {
-		l = &lease{name: n, version: version, since: now, deadline: deadline}
+		l = &lease{name: n, since: now, index: len(c.queue)}
 		c.leases[n] = l
-		heap.Push(&c.queue, l)
-		return
+		c.queue = append(c.queue, l)
 	}
 	l.version = version
-	if deadline > l.deadline {
-		l.deadline = deadline
-		heap.Fix(&c.queue, l.index)
-	}
+	l.deadline = max(l.deadline, now+exp.Milliseconds())
+	l.look = l.deadline
+	heap.Fix(&c.queue, l.index)
 }
 
 func (c *Clock) end(n name) {
@@ -91,33 +92,33 @@ func (c *Clock) Left(key, uid string) (left, held time.Duration) {
 	return millis(max(0, l.deadline-now)), millis(max(0, now-l.since))
 }
 
-// Next is the moment of the next deadline, with a monotonic reading; the zero
-// time if there is none.
+// Next is when to call Due next, with a monotonic reading; the zero time if
+// there is nothing to come back for.
 func (c *Clock) Next() time.Time {
 	if len(c.queue) == 0 {
 		return time.Time{}
 	}
-	return c.start.Add(millis(c.queue[0].deadline))
+	return c.start.Add(millis(c.queue[0].look))
 }
 
 // Due yields the holds that have run out, the longest ago first, at most
-// most of them. They stay in the clock, and would be yielded again with a
-// new life of a little while, until Follow hears that they are over.
+// most of them. They stay in the clock until Follow hears that they are over
+// or live anew; if it hears nothing, they are yielded again a little later.
 func (c *Clock) Due(most int, yield func(key, uid string, version uint64)) {
 	now := time.Since(c.start).Milliseconds()
 	for range most {
-		if len(c.queue) == 0 || c.queue[0].deadline > now {
+		if len(c.queue) == 0 || c.queue[0].look > now {
 			return
 		}
 		l := c.queue[0]
 		yield(l.key, l.uid, l.version)
-		l.deadline = now + retry.Milliseconds()
+		l.look = now + again.Milliseconds()
 		heap.Fix(&c.queue, 0)
 	}
 }
 
-// retry is when an expiry that nobody confirmed is proposed again.
-const retry = time.Second
+// again is when an expiry that nobody confirmed is yielded again.
+const again = time.Second
 
 // nextMilli is the present in whole milliseconds from start, rounded up.
 func (c *Clock) nextMilli() int64 {
@@ -130,7 +131,7 @@ func millis(n int64) time.Duration { return time.Duration(n) * time.Millisecond 
 type queue []*lease
 
 func (q queue) Len() int           { return len(q) }
-func (q queue) Less(i, j int) bool { return q[i].deadline < q[j].deadline }
+func (q queue) Less(i, j int) bool { return q[i].look < q[j].look }
 func (q queue) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
 	q[i].index, q[j].index = i, j

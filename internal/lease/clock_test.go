@@ -149,7 +149,7 @@ func TestDueIsBoundedAndInOrder(t *testing.T) {
 		if len(keys) != 3 {
 			t.Fatal("proposed twice at once")
 		}
-		time.Sleep(retry)
+		time.Sleep(again)
 		c.Due(3, note)
 		if len(keys) != 6 {
 			t.Fatal("never proposed again")

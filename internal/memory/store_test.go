@@ -141,62 +141,35 @@ func TestAGrantThatNobodyReceivesIsTakenBack(t *testing.T) {
 // same place, and both get the answer; the first one going away takes
 // nothing from the second.
 func TestTheSameRequestTwiceStandsInOnePlace(t *testing.T) {
-	s := open(t)
-	holder := lock(t, s, holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("x"), Exp: time.Minute})
-	req := holdfast.LockRequest{UID: "b", Keys: holdfast.Keys("x"), Exp: time.Minute, Wait: time.Minute}
-	ctx, cancel := context.WithCancel(t.Context())
-	first, others := make(chan error, 1), make(chan holdfast.Grant, 2)
-	go func() {
-		_, err := s.Lock(ctx, req)
-		first <- err
-	}()
-	await(t, s, "x", func(l holdfast.Lock) bool { return len(l.Waiters) == 1 })
-	for range 2 {
-		go func() { others <- lock(t, s, req) }()
-	}
-	for s.waiting() != 3 {
-		time.Sleep(time.Millisecond)
-	}
-	if state, _ := s.Get(t.Context(), "x"); len(state.Waiters) != 1 {
-		t.Fatalf("in line: %v", state.Waiters)
-	}
-	cancel()
-	if err := <-first; !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
-	}
-	s.Unlock(t.Context(), holdfast.UnlockRequest{UID: "a", Tokens: holder.Tokens})
-	one, two := <-others, <-others
-	if one.Tokens[0] != two.Tokens[0] {
-		t.Fatalf("%v and %v", one, two)
-	}
-	if len(s.undelivered) != 0 || len(s.calls) != 0 {
-		t.Fatal("something is left behind")
-	}
-}
-
-// A grant that is about to be taken back stays when its owner has asked for
-// the same thing again and was answered.
-func TestWhatWasAnsweredIsNotTakenBack(t *testing.T) {
-	s := open(t)
-	holder := lock(t, s, holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("x"), Exp: time.Minute})
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	req := holdfast.LockRequest{UID: "b", Keys: holdfast.Keys("x"), Exp: time.Minute, Wait: time.Minute}
-	c := s.inLine(req)
-	s.Unlock(t.Context(), holdfast.UnlockRequest{UID: "a", Tokens: holder.Tokens})
-	// Granted, but the waiting goroutine has not looked yet. Its owner asks again …
-	again := lock(t, s, req)
-	cancel() // … and the first request's client goes.
-	if _, err := s.await(ctx, c, req); !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
-	}
-	released, err := s.Unlock(t.Context(), holdfast.UnlockRequest{UID: "b", Tokens: again.Tokens})
-	if err != nil || len(released) != 1 {
-		t.Fatal("the hold that was answered is gone")
-	}
-	if len(s.undelivered) != 0 {
-		t.Fatal("something is left behind")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := New()
+		defer s.Close()
+		holder := lock(t, s, holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("x"), Exp: time.Minute})
+		req := holdfast.LockRequest{UID: "b", Keys: holdfast.Keys("x"), Exp: time.Minute, Wait: time.Minute}
+		ctx, cancel := context.WithCancel(t.Context())
+		first, others := make(chan error, 1), make(chan holdfast.Grant, 2)
+		go func() {
+			_, err := s.Lock(ctx, req)
+			first <- err
+		}()
+		synctest.Wait()
+		for range 2 {
+			go func() { others <- lock(t, s, req) }()
+		}
+		synctest.Wait()
+		if state, _ := s.Get(t.Context(), "x"); len(state.Waiters) != 1 {
+			t.Fatalf("in line: %v", state.Waiters)
+		}
+		cancel()
+		if err := <-first; !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		s.Unlock(t.Context(), holdfast.UnlockRequest{UID: "a", Tokens: holder.Tokens})
+		one, two := <-others, <-others
+		if one.Tokens[0] != two.Tokens[0] {
+			t.Fatalf("%v and %v", one, two)
+		}
+	})
 }
 
 func TestCloseAnswersWhoeverWaits(t *testing.T) {
@@ -268,7 +241,7 @@ func BenchmarkLockDuringManyExpiries(b *testing.B) {
 		end := time.Now().Add(2 * time.Second)
 		lockMany(b, s, n, end)
 		time.Sleep(time.Until(end))
-		for held := n; held > 0; held = s.held() {
+		for held := true; held; held, _ = s.Check(b.Context(), []string{fmt.Sprint("many/", n-1)}) {
 			began := time.Now()
 			grant := lock(b, s, holdfast.LockRequest{UID: "b", Keys: holdfast.Keys("bystander"), Exp: time.Minute})
 			s.Unlock(b.Context(), holdfast.UnlockRequest{UID: "b", Tokens: grant.Tokens})

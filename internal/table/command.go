@@ -15,7 +15,7 @@ const (
 	Unlock                 // give tokens back
 	Extend                 // start lives anew
 	Cancel                 // leave the line
-	TakeBack               // undo a grant that nobody received
+	TakeBack               // undo a grant to a waiter that nobody received, as far as its owner has not asked for or extended its holds since
 	Expire                 // end holds that have run out
 	Force                  // release a key whoever holds it
 	Raise                  // lift the version counter
@@ -44,6 +44,7 @@ type Command struct {
 	Tokens []holdfast.Token // Unlock, TakeBack: what to release. Extend: what to extend; nil for all that UID holds
 	Prior  []holdfast.Hold  // TakeBack: Grant.Prior
 	Ended  []Owned          // Expire: the holds that ran out
+	Seen   uint64           // Expire, Cancel: Table.Applied when it was decided; what was asked for again since then stays
 	Place  uint64           // Cancel: the place in line
 	Key    string           // Force
 	Reason string           // Force

@@ -13,19 +13,13 @@ type search struct {
 	t      *Table
 	target string
 
-	asked  bool // whether wanted is known
-	wanted bool // somebody stands in line for what target holds; else nobody waits for it
-
 	known map[string]bool // owners that were walked through: whether they wait for target
 }
 
 // waitsForTarget says whether v waits for what target holds, and so does not
 // stand in target's way.
 func (s *search) waitsForTarget(v *waiter) bool {
-	if !s.asked {
-		s.asked, s.wanted = true, s.t.wanted(s.target)
-	}
-	if !s.wanted {
+	if !s.t.wanted(s.target) {
 		return false
 	}
 	if s.known == nil {
@@ -34,7 +28,7 @@ func (s *search) waitsForTarget(v *waiter) bool {
 	var walk []string // owners reached, in the order found
 	found := s.step(v, &walk)
 	for i := 0; i < len(walk) && !found; i++ {
-		for _, w := range s.t.waiting[walk[i]] {
+		for _, w := range s.t.waitersOf(walk[i]) {
 			if found = s.step(w, &walk); found {
 				break
 			}
@@ -114,21 +108,10 @@ func (t *Table) nearestInTheWay(s *spot, end string, yield func(uid string, hold
 	return true
 }
 
-// wanted says whether somebody else stands in line for a key that uid holds.
+// wanted says whether somebody stands in line for a key that uid holds.
 func (t *Table) wanted(uid string) bool {
-	if t.lines.Len() == 0 {
-		return false
-	}
-	wanted := false
-	t.eachHoldOf(uid, func(h *holdfast.Hold) bool {
-		if l, ok := t.lines.Get(h.Key); ok {
-			for s := l.first; s != nil && !wanted; s = s.next {
-				wanted = s.of.uid != uid
-			}
-		}
-		return !wanted
-	})
-	return wanted
+	o, ok := t.owners[uid]
+	return ok && o.wanted > 0
 }
 
 // circle gives the shortest circle of owners that r would close by waiting,
@@ -229,7 +212,7 @@ func (t *Table) clear(r *request, stuck map[string]bool) bool {
 		}
 		sharing := 0
 		clear := true
-		t.eachHold(ask.Key, func(h *holdfast.Hold) bool {
+		t.eachHold(ask.Key, func(h *hold) bool {
 			if h.UID == r.uid || !stuck[h.UID] {
 				return true
 			}
@@ -260,7 +243,7 @@ func (t *Table) eachHolderInTheWay(r *request, yield func(obstacle) bool) bool {
 }
 
 func (t *Table) requestsOf(uid string) []*request {
-	waiters := t.waiting[uid]
+	waiters := t.waitersOf(uid)
 	requests := make([]*request, len(waiters))
 	for i, w := range waiters {
 		requests[i] = w.request

@@ -15,6 +15,7 @@ type request struct {
 	asks  []holdfast.Ask
 	exp   time.Duration
 	note  string
+	asked uint64 // the command that asked it, for the first time or again
 }
 
 func byPlace(a, b *request) bool { return a.place < b.place }
@@ -46,14 +47,78 @@ type line struct {
 	limited   int
 }
 
+// owner is a uid with requests in line, or with holds that others wait for.
+type owner struct {
+	uid     string
+	waiters []*waiter // first come first
+	wanted  int       // holds whose key has a line
+}
+
+// armed says whether both are true: then, and only then, an owner's requests
+// may pass over somebody in line (rule 3).
+func (o *owner) armed() bool { return len(o.waiters) > 0 && o.wanted > 0 }
+
+func (t *Table) owner(uid string) *owner {
+	o, ok := t.owners[uid]
+	if !ok {
+		o = &owner{uid: uid}
+		t.owners[uid] = o
+	}
+	return o
+}
+
+// sort puts an owner that has changed where it belongs.
+func (t *Table) sort(o *owner) {
+	if len(o.waiters) == 0 && o.wanted == 0 {
+		delete(t.owners, o.uid)
+	}
+	if o.armed() {
+		t.armed[o] = struct{}{}
+	} else {
+		delete(t.armed, o)
+	}
+}
+
+// want counts that one more, or one less, of uid's holds is waited for.
+func (t *Table) want(uid string, more int) {
+	o := t.owner(uid)
+	o.wanted += more
+	t.sort(o)
+}
+
+// wantHolders does that for all holders of a key.
+func (t *Table) wantHolders(key string, more int) {
+	t.eachHold(key, func(h *hold) bool {
+		t.want(h.UID, more)
+		return true
+	})
+}
+
+// waitersOf gives the requests of uid in line, first come first.
+func (t *Table) waitersOf(uid string) []*waiter {
+	if o, ok := t.owners[uid]; ok {
+		return o.waiters
+	}
+	return nil
+}
+
+// waitedFor says whether key has a line.
+func (t *Table) waitedFor(key string) bool {
+	if t.lines.Len() == 0 {
+		return false
+	}
+	_, ok := t.lines.Get(key)
+	return ok
+}
+
 // join puts a request at the end of the lines of its keys.
 func (t *Table) join(r *request) uint64 {
 	t.place++
-	w := t.stand(&request{place: t.place, uid: r.uid, asks: r.asks, exp: r.exp, note: r.note})
+	w := t.stand(&request{place: t.place, uid: r.uid, asks: r.asks, exp: r.exp, note: r.note, asked: t.applied})
 	for i := range w.asks {
 		t.note(holdfast.EventWaiting, w.request, &w.asks[i])
 	}
-	t.waits(w)
+	t.joined(w)
 	return w.place
 }
 
@@ -67,10 +132,13 @@ func (t *Table) stand(r *request) *waiter {
 		if !ok {
 			l = &line{}
 			t.lines.Set(s.ask.Key, l)
+			t.wantHolders(s.ask.Key, +1)
 		}
 		l.push(s)
 	}
-	t.waiting[r.uid] = append(t.waiting[r.uid], w)
+	o := t.owner(r.uid)
+	o.waiters = append(o.waiters, w)
+	t.sort(o)
 	t.requests.Set(r)
 	return w
 }
@@ -82,22 +150,20 @@ func (t *Table) leave(w *waiter) {
 		l, _ := t.lines.Get(s.ask.Key)
 		l.remove(s)
 		if l.first == nil {
+			t.wantHolders(s.ask.Key, -1)
 			t.lines.Delete(s.ask.Key)
 		}
 	}
-	others := slices.DeleteFunc(t.waiting[w.uid], func(o *waiter) bool { return o == w })
-	if len(others) == 0 {
-		delete(t.waiting, w.uid)
-	} else {
-		t.waiting[w.uid] = others
-	}
+	o := t.owner(w.uid)
+	o.waiters = slices.DeleteFunc(o.waiters, func(other *waiter) bool { return other == w })
+	t.sort(o)
 	t.requests.Delete(w.request)
 }
 
 // findWaiter finds the place of a request that already stands in line: a
 // waiter is known by its uid and by what it asks (rule 9).
 func (t *Table) findWaiter(r *request) *waiter {
-	for _, w := range t.waiting[r.uid] {
+	for _, w := range t.waitersOf(r.uid) {
 		if slices.Equal(w.asks, r.asks) {
 			return w
 		}
@@ -109,7 +175,7 @@ func (t *Table) findWaiter(r *request) *waiter {
 // again.
 func (t *Table) refresh(w *waiter, again *request) {
 	changed := *w.request
-	changed.exp, changed.note = again.exp, again.note
+	changed.exp, changed.note, changed.asked = again.exp, again.note, t.applied
 	w.request = &changed
 	t.requests.Set(w.request)
 }
@@ -120,7 +186,7 @@ func (t *Table) waiterAt(place uint64) *waiter {
 	if !ok {
 		return nil
 	}
-	for _, w := range t.waiting[r.uid] {
+	for _, w := range t.waitersOf(r.uid) {
 		if w.place == place {
 			return w
 		}

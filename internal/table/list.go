@@ -27,6 +27,19 @@ type Waiter struct {
 // Version is the last version granted.
 func (t *Table) Version() uint64 { return t.version }
 
+// Applied counts the commands carried out.
+func (t *Table) Applied() uint64 { return t.applied }
+
+// EachHold yields every hold, in the order of key and uid.
+func (t *Table) EachHold(yield func(*holdfast.Hold)) {
+	t.byKey.Scan(func(h *hold) bool {
+		if h != &nobody {
+			yield(&h.Hold)
+		}
+		return true
+	})
+}
+
 // Holds counts the holds.
 func (t *Table) Holds() int { return t.byKey.Len() - 1 } // without nobody
 
@@ -37,6 +50,9 @@ func (t *Table) Waiters() int { return t.requests.Len() }
 func (t *Table) Held(keys []string) bool {
 	return slices.ContainsFunc(keys, func(key string) bool { return t.firstHold(key) != nil })
 }
+
+// InLine says whether somebody stands at a place in line.
+func (t *Table) InLine(place uint64) bool { return t.waiterAt(place) != nil }
 
 // Blockers says who is in the way of the request at a place in line. The
 // slice is valid until the next Apply.
@@ -51,8 +67,8 @@ func (t *Table) Blockers(place uint64) []holdfast.Blocker {
 // Key gives the state of one key, held or not.
 func (t *Table) Key(key string) KeyState {
 	state := KeyState{Key: key}
-	t.eachHold(key, func(h *holdfast.Hold) bool {
-		state.Holds = append(state.Holds, *h)
+	t.eachHold(key, func(h *hold) bool {
+		state.Holds = append(state.Holds, h.Hold)
 		return true
 	})
 	if l, ok := t.lines.Get(key); ok {
@@ -96,7 +112,7 @@ func (t *Table) keys(from string, yield func(string) bool) {
 	goOn := true
 	last := nobody.Key
 	t.probe.Key, t.probe.UID = from, ""
-	t.byKey.Ascend(&t.probe, func(h *holdfast.Hold) bool {
+	t.byKey.Ascend(&t.probe, func(h *hold) bool {
 		for ; waited && goOn && lines.Key() <= h.Key; waited = lines.Next() {
 			last = lines.Key()
 			goOn = yield(last)
@@ -115,7 +131,7 @@ func (t *Table) keys(from string, yield func(string) bool) {
 // keysOf yields, in order, the keys from from on that uid holds or waits for.
 func (t *Table) keysOf(uid, from string, yield func(string) bool) {
 	var waits []string
-	for _, w := range t.waiting[uid] {
+	for _, w := range t.waitersOf(uid) {
 		for i := range w.asks {
 			if w.asks[i].Key >= from {
 				waits = append(waits, w.asks[i].Key)
@@ -126,7 +142,7 @@ func (t *Table) keysOf(uid, from string, yield func(string) bool) {
 	waits = slices.Compact(waits)
 	goOn := true
 	t.probe.Key, t.probe.UID = from, uid
-	t.byUID.Ascend(&t.probe, func(h *holdfast.Hold) bool {
+	t.byUID.Ascend(&t.probe, func(h *hold) bool {
 		if h.UID != uid {
 			return false
 		}

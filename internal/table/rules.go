@@ -6,7 +6,7 @@ import "holdfast"
 // waiter that came earlier.
 type obstacle struct {
 	ask    *holdfast.Ask // what the request asks
-	hold   *holdfast.Hold
+	hold   *hold
 	waiter *spot
 }
 
@@ -68,19 +68,19 @@ func (t *Table) obstacles(r *request, passOver func(*waiter) bool, yield func(ob
 
 // covered says whether uid already holds what is asked.
 func (t *Table) covered(uid string, ask *holdfast.Ask) bool {
-	own := t.hold(ask.Key, uid)
+	own := t.holdOf(uid, ask.Key)
 	return own != nil && own.Covers(ask.Mode)
 }
 
 // holdersInTheWay yields the holders that rule 2 sets against an ask of uid
 // that is not covered. first is the first hold on the key.
-func (t *Table) holdersInTheWay(uid string, ask *holdfast.Ask, first *holdfast.Hold, yield func(obstacle) bool) bool {
+func (t *Table) holdersInTheWay(uid string, ask *holdfast.Ask, first *hold, yield func(obstacle) bool) bool {
 	if ask.Mode == holdfast.Shared && first.Mode == holdfast.Shared &&
 		(ask.Limit == 0 || t.countShared(ask.Key, uid, ask.Limit) < ask.Limit) {
 		return true
 	}
 	goOn := true
-	t.eachHold(ask.Key, func(h *holdfast.Hold) bool {
+	t.eachHold(ask.Key, func(h *hold) bool {
 		if h.UID != uid {
 			goOn = yield(obstacle{ask: ask, hold: h})
 		}
@@ -92,7 +92,7 @@ func (t *Table) holdersInTheWay(uid string, ask *holdfast.Ask, first *holdfast.H
 // countShared counts the shared holds on key of others than uid, up to enough.
 func (t *Table) countShared(key, uid string, enough int) int {
 	n := 0
-	t.eachHold(key, func(h *holdfast.Hold) bool {
+	t.eachHold(key, func(h *hold) bool {
 		if h.UID != uid && h.Mode == holdfast.Shared {
 			n++
 		}
@@ -144,7 +144,7 @@ func (c *crowd) add(s *spot, limit int) bool {
 		c.countHolders()
 	}
 	counted := 0
-	if len(c.t.waiting[s.of.uid]) > 1 {
+	if len(c.t.waitersOf(s.of.uid)) > 1 {
 		if c.twice[s.of.uid] {
 			counted = 1
 		} else if c.twice == nil {

@@ -19,9 +19,9 @@ import (
 //	lock UID KEY[:MODE] … [wait] [exp=MS] [note=TEXT]   MODE is s, or s3 with a limit of 3
 //	unlock UID KEY@VERSION …
 //	extend UID [KEY@VERSION …] [exp=MS]
-//	cancel PLACE
+//	cancel PLACE [ago=N]            decided N commands ago
 //	take-back PLACE                 the grant of that place, as it was answered
-//	expire UID KEY@VERSION
+//	expire UID KEY@VERSION [ago=N]
 //	force KEY REASON
 //	raise VERSION
 //	list [prefix=] [uid=] [after=] [limit=]
@@ -65,6 +65,10 @@ func (s *script) run(d *datadriven.TestData) string {
 	if ms := option("exp"); ms != "" {
 		exp = time.Duration(s.number(ms)) * time.Millisecond
 	}
+	seen := s.table.Applied()
+	if ago := option("ago"); ago != "" {
+		seen -= s.number(ago)
+	}
 	switch d.Cmd {
 	case "lock":
 		cmd := Command{Op: Lock, UID: words[0], Exp: exp, Note: option("note")}
@@ -81,12 +85,12 @@ func (s *script) run(d *datadriven.TestData) string {
 	case "extend":
 		return s.apply(&Command{Op: Extend, UID: words[0], Tokens: s.tokens(words[1:]), Exp: exp})
 	case "cancel":
-		return s.apply(&Command{Op: Cancel, Place: s.number(words[0])})
+		return s.apply(&Command{Op: Cancel, Place: s.number(words[0]), Seen: seen})
 	case "take-back":
 		grant := s.grants[s.number(words[0])]
 		return s.apply(&Command{Op: TakeBack, UID: grant.UID, Tokens: grant.Fresh(), Prior: grant.Prior})
 	case "expire":
-		return s.apply(&Command{Op: Expire, Ended: []Owned{{UID: words[0], Token: s.tokens(words[1:])[0]}}})
+		return s.apply(&Command{Op: Expire, Ended: []Owned{{UID: words[0], Token: s.tokens(words[1:])[0]}}, Seen: seen})
 	case "force":
 		return s.apply(&Command{Op: Force, Key: words[0], Reason: words[1]})
 	case "raise":

@@ -6,21 +6,18 @@ import (
 	"holdfast"
 )
 
-// After a command, whoever may go must go, first come first. These are the
-// changes that can let a waiter in, and whom each of them makes due for
-// another look:
+// After a command, whoever may go must go, first come first. Looking at
+// everybody would take too long, so each change makes due for another look
+// only those whom it can let in:
 //
-//   - opened: a hold has ended, or somebody has left the line, or nobody minds
-//     any more who fills its limit. Then those in the line of that key, up to
-//     the first who shuts out all behind it; and behind it those for whom it
-//     does not count, since it waits for what they hold.
-//   - gained: an owner has got a hold. Then its other requests, which may be
-//     covered now; and, since who waits for that hold now waits for all that
-//     its owner waits for, the requests of all those owners: more may be
-//     passed over for them.
-//   - waits: an owner has joined a line. Then, if somebody can be waiting for
-//     it (for what it holds, or behind another of its requests), for the same
-//     reason, those whom it now waits for.
+//   - A hold has ended, or somebody has left a line, or does not mind any
+//     more who fills its limit: those in the line of that key, up to the first who
+//     shuts out all behind it.
+//   - An owner has got a hold: its other requests, which may be covered now.
+//   - And whenever somebody has come to wait for somebody else, those for
+//     whom more may be passed over in line than before. These are among the
+//     armed owners: those who wait themselves while others wait for what they
+//     hold. There are few of them or none, unless callers nest their locks.
 //
 // A look too many costs time, one too few would leave somebody waiting who
 // may go; the property test compares with a model that looks at everybody.
@@ -34,15 +31,10 @@ func (t *Table) settle() {
 			continue
 		}
 		t.leave(w)
-		tokens, version, prior := t.grant(w.request, nil)
+		tokens, version, prior := t.grant(w.request, nil, true)
 		t.out.Grants = append(t.out.Grants, Grant{
 			Place: w.place, UID: w.uid, Version: version, Tokens: tokens, Prior: prior,
 		})
-		for i := range w.asks {
-			if w.asks[i].Limit > 0 {
-				t.opened(w.asks[i].Key)
-			}
-		}
 	}
 }
 
@@ -67,91 +59,56 @@ func (t *Table) opened(key string) {
 		return // everybody in line waits for it, or has its owner
 	}
 	sharing := 0 // owners who hold the key or would; those asking several times are left out
-	if first != nil && l.limited > 0 {
+	if l.limited > 0 {
 		sharing = t.countShared(key, "", holdfast.MaxLimit)
 	}
-	limit := holdfast.MaxLimit + 1 // the smallest asked so far
 	for s := l.first; s != nil; s = s.next {
-		others := t.waiting[s.of.uid]
+		others := t.waitersOf(s.of.uid)
 		for _, w := range others {
 			t.look(w)
 		}
 		if t.covered(s.of.uid, s.ask) {
 			continue
 		}
-		if len(others) == 1 {
-			sharing++
-		}
-		if s.ask.Limit > 0 {
-			limit = min(limit, s.ask.Limit)
-		}
-		if s.ask.Mode == holdfast.Exclusive || sharing >= limit {
+		if s.ask.Mode == holdfast.Exclusive || s.ask.Limit > 0 && sharing+1 >= s.ask.Limit {
 			if s.next != nil {
-				t.lookBehind(l, s)
+				t.lookAtArmed()
 			}
 			return
 		}
+		if len(others) == 1 {
+			sharing++
+		}
 	}
 }
 
-// lookBehind makes those due for whom one of the spots up to last may not
-// count.
-func (t *Table) lookBehind(l *line, last *spot) {
-	r := reach{t: t}
-	for s := l.first; s != last.next; s = s.next {
-		r.from(s.of)
+// gained is called when a hold has been granted.
+func (t *Table) gained(h *hold) {
+	waiters := t.waitersOf(h.UID)
+	for _, w := range waiters {
+		t.look(w)
 	}
-	r.look()
-}
-
-func (t *Table) gained(uid string) {
-	if len(t.waiting[uid]) > 0 {
-		r := reach{t: t}
-		r.add(uid)
-		r.look()
+	l, waitedFor := t.lines.Get(h.Key)
+	if len(waiters) > 0 || waitedFor {
+		t.lookAtArmed()
+	}
+	// A waiter's limit does not count any more once its owner holds the key.
+	if waitedFor && (h.Limit > 0 || l.limited > 0) {
+		t.opened(h.Key)
 	}
 }
 
-func (t *Table) waits(w *waiter) {
-	if len(t.waiting[w.uid]) > 1 || t.wanted(w.uid) {
-		r := reach{t: t}
-		r.from(w)
-		r.look()
+// joined is called when a request has joined the line.
+func (t *Table) joined(w *waiter) {
+	if o := t.owner(w.uid); len(o.waiters) > 1 || o.wanted > 0 {
+		t.lookAtArmed() // whoever waited for its owner waits for others through it
 	}
 }
 
-// reach gathers owners who are waited for, directly or through others.
-type reach struct {
-	t     *Table
-	met   map[string]bool
-	order []string
-}
-
-func (r *reach) from(w *waiter) {
-	r.t.waitsFor(w, "", func(uid string, _ bool) bool {
-		r.add(uid)
-		return true
-	})
-}
-
-func (r *reach) add(uid string) {
-	if len(r.t.waiting[uid]) == 0 || r.met[uid] {
-		return // an owner with nothing in line waits for nobody, and cannot be let in
-	}
-	if r.met == nil {
-		r.met = make(map[string]bool)
-	}
-	r.met[uid] = true
-	r.order = append(r.order, uid)
-}
-
-// look follows everybody gathered to whom they wait for, and makes all their
-// requests due.
-func (r *reach) look() {
-	for i := 0; i < len(r.order); i++ {
-		for _, w := range r.t.waiting[r.order[i]] {
-			r.t.look(w)
-			r.from(w)
+func (t *Table) lookAtArmed() {
+	for o := range t.armed {
+		for _, w := range o.waiters {
+			t.look(w)
 		}
 	}
 }

@@ -20,9 +20,9 @@ import (
 //
 //	magic  8 bytes, the last of which is the version of the format
 //	record, record, …  each a varint with its length and a protobuf message:
-//	    first  Header { uint64 version = 1; uint64 place = 2; uint64 holds = 3; uint64 requests = 4; }
-//	    then   Hold { string key = 1; string uid = 2; uint32 mode = 3; uint64 limit = 4; uint64 version = 5; uint64 exp_ms = 6; string note = 7; }, ordered by key and uid
-//	    then   Request { uint64 place = 1; string uid = 2; repeated Ask asks = 3; uint64 exp_ms = 4; string note = 5; }, ordered by place,
+//	    first  Header { uint64 version = 1; uint64 place = 2; uint64 holds = 3; uint64 requests = 4; uint64 applied = 5; }
+//	    then   Hold { string key = 1; string uid = 2; uint32 mode = 3; uint64 limit = 4; uint64 version = 5; uint64 exp_ms = 6; string note = 7; bool unclaimed = 8; uint64 touched = 9; }, ordered by key and uid
+//	    then   Request { uint64 place = 1; string uid = 2; repeated Ask asks = 3; uint64 exp_ms = 4; string note = 5; uint64 asked = 6; }, ordered by place,
 //	           with Ask { string key = 1; uint32 mode = 2; uint64 limit = 3; }
 //	check  4 bytes, CRC-32C of all before, little endian
 //
@@ -41,14 +41,14 @@ var ErrDamaged = errors.New("the snapshot is damaged")
 // another goroutine while the table goes on: taking it costs the same
 // whatever the table holds, and the table copies what it changes afterwards.
 type Snapshot struct {
-	version, place uint64
-	holds          *btree.BTreeG[*holdfast.Hold]
-	requests       *btree.BTreeG[*request]
+	version, place, applied uint64
+	holds                   *btree.BTreeG[*hold]
+	requests                *btree.BTreeG[*request]
 }
 
 // Snapshot takes a snapshot.
 func (t *Table) Snapshot() *Snapshot {
-	return &Snapshot{version: t.version, place: t.place, holds: t.byKey.Copy(), requests: t.requests.Copy()}
+	return &Snapshot{version: t.version, place: t.place, applied: t.applied, holds: t.byKey.Copy(), requests: t.requests.Copy()}
 }
 
 // WriteTo writes the snapshot out and says how many bytes that were.
@@ -60,8 +60,9 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	record = appendUint(record, 2, s.place)
 	record = appendUint(record, 3, uint64(s.holds.Len()-1)) // without nobody
 	record = appendUint(record, 4, uint64(s.requests.Len()))
+	record = appendUint(record, 5, s.applied)
 	out.record(record)
-	s.holds.Scan(func(h *holdfast.Hold) bool {
+	s.holds.Scan(func(h *hold) bool {
 		if h == &nobody {
 			return true
 		}
@@ -80,14 +81,18 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	return out.n, out.err
 }
 
-func appendHold(b []byte, h *holdfast.Hold) []byte {
+func appendHold(b []byte, h *hold) []byte {
 	b = appendString(b, 1, h.Key)
 	b = appendString(b, 2, h.UID)
 	b = appendUint(b, 3, uint64(h.Mode))
 	b = appendUint(b, 4, uint64(h.Limit))
 	b = appendUint(b, 5, h.Version)
 	b = appendUint(b, 6, uint64(h.Exp.Milliseconds()))
-	return appendString(b, 7, h.Note)
+	b = appendString(b, 7, h.Note)
+	if h.unclaimed {
+		b = appendUint(b, 8, 1)
+	}
+	return appendUint(b, 9, h.touched)
 }
 
 func appendRequest(b, scratch []byte, r *request) (record, _ []byte) {
@@ -101,7 +106,8 @@ func appendRequest(b, scratch []byte, r *request) (record, _ []byte) {
 		b = protowire.AppendBytes(b, scratch)
 	}
 	b = appendUint(b, 4, uint64(r.exp.Milliseconds()))
-	return appendString(b, 5, r.note), scratch
+	b = appendString(b, 5, r.note)
+	return appendUint(b, 6, r.asked), scratch
 }
 
 // appendUint and appendString leave zero values out, as proto3 does.
@@ -149,7 +155,7 @@ func Read(r io.Reader) (*Table, error) {
 	if head := in.read(len(magic)); string(head) != magic {
 		return nil, in.damaged("it does not begin as one of a known version")
 	}
-	var version, place, holds, requests uint64
+	var version, place, holds, requests, applied uint64
 	in.record(func(f field) {
 		switch f.number {
 		case 1:
@@ -160,10 +166,12 @@ func Read(r io.Reader) (*Table, error) {
 			holds = f.value
 		case 4:
 			requests = f.value
+		case 5:
+			applied = f.value
 		}
 	})
 	t := New(version)
-	t.place = place
+	t.place, t.applied = place, applied
 	for ; holds > 0 && in.err == nil; holds-- {
 		in.hold(t)
 	}
@@ -241,7 +249,7 @@ func (r byteReader) ReadByte() (byte, error) {
 }
 
 func (in *checkedReader) hold(t *Table) {
-	h := &holdfast.Hold{}
+	h := &hold{}
 	in.record(func(f field) {
 		switch f.number {
 		case 1:
@@ -258,6 +266,10 @@ func (in *checkedReader) hold(t *Table) {
 			h.Exp = time.Duration(f.value) * time.Millisecond
 		case 7:
 			h.Note = string(f.bytes)
+		case 8:
+			h.unclaimed = f.value != 0
+		case 9:
+			h.touched = f.value
 		}
 	})
 	last, _ := t.byKey.Max()
@@ -281,6 +293,8 @@ func (in *checkedReader) request(t *Table) {
 			r.exp = time.Duration(f.value) * time.Millisecond
 		case 5:
 			r.note = string(f.bytes)
+		case 6:
+			r.asked = f.value
 		}
 	})
 	last, some := t.requests.Max()

@@ -21,7 +21,7 @@ func busy() *Table {
 	t.Apply(&Command{Op: Lock, UID: "bob", Keys: asks[:1], Exp: holdfast.MaxExp})
 	t.Apply(&Command{Op: Lock, UID: "cid", Keys: asks, Exp: time.Second, Wait: true, Note: "later"})
 	t.Apply(&Command{Op: Lock, UID: "dan", Keys: holdfast.Keys("x"), Exp: time.Second, Wait: true})
-	t.Apply(&Command{Op: Cancel, Place: 2})
+	t.Apply(&Command{Op: Cancel, Place: 2, Seen: 100})
 	return t
 }
 

@@ -13,22 +13,36 @@ import (
 type Table struct {
 	version uint64 // the last version granted
 	place   uint64 // the last place in line given out
+	applied uint64 // commands carried out
 
 	// The same holds twice: byKey is ordered by key and then uid, byUID the
 	// other way round. A hold in them is never changed, only replaced, so
 	// that a snapshot may share it.
-	byKey *btree.BTreeG[*holdfast.Hold]
-	byUID *btree.BTreeG[*holdfast.Hold]
+	byKey *btree.BTreeG[*hold]
+	byUID *btree.BTreeG[*hold]
 
 	// requests are those in line, by place; what a snapshot keeps of them.
-	// lines and waiting are the same requests by key and by owner.
+	// lines and owners are the same requests by key and by uid.
 	requests *btree.BTreeG[*request]
 	lines    btree.Map[string, *line]
-	waiting  map[string][]*waiter // by uid, first come first
+	owners   map[string]*owner
+	armed    map[*owner]struct{} // see owner
 
 	due   candidates // who may have become grantable; empty between commands
 	out   Outcome
-	probe holdfast.Hold // what lookups compare with; a field so that none allocates
+	probe hold // what lookups compare with; a field so that none allocates
+}
+
+// hold is a hold as the table keeps it.
+type hold struct {
+	holdfast.Hold
+
+	// unclaimed is a hold that was granted to a waiter and not asked for or
+	// extended since: its owner may not know of it, so it may be taken back.
+	unclaimed bool
+
+	// touched is the command that began its life, for the first time or anew.
+	touched uint64
 }
 
 // newcomer is the place of a request that is not in line: behind everybody.
@@ -41,7 +55,8 @@ func New(floor uint64) *Table {
 		byKey:    btree.NewBTreeGOptions(keyThenUID, btree.Options{NoLocks: true}),
 		byUID:    btree.NewBTreeGOptions(uidThenKey, btree.Options{NoLocks: true}),
 		requests: btree.NewBTreeGOptions(byPlace, btree.Options{NoLocks: true}),
-		waiting:  make(map[string][]*waiter),
+		owners:   make(map[string]*owner),
+		armed:    make(map[*owner]struct{}),
 	}
 	t.put(&nobody)
 	return t
@@ -49,16 +64,16 @@ func New(floor uint64) *Table {
 
 // nobody holds nothing, before all others in both trees. It keeps them from
 // being torn down and built anew whenever the only hold comes and goes.
-var nobody holdfast.Hold
+var nobody hold
 
-func keyThenUID(a, b *holdfast.Hold) bool {
+func keyThenUID(a, b *hold) bool {
 	if a.Key != b.Key {
 		return a.Key < b.Key
 	}
 	return a.UID < b.UID
 }
 
-func uidThenKey(a, b *holdfast.Hold) bool {
+func uidThenKey(a, b *hold) bool {
 	if a.UID != b.UID {
 		return a.UID < b.UID
 	}
@@ -68,6 +83,7 @@ func uidThenKey(a, b *holdfast.Hold) bool {
 // Apply carries a command out. The outcome is valid until the next call.
 func (t *Table) Apply(cmd *Command) *Outcome {
 	t.out.reset()
+	t.applied++
 	switch cmd.Op {
 	case Lock:
 		t.lock(cmd)
@@ -76,11 +92,11 @@ func (t *Table) Apply(cmd *Command) *Outcome {
 	case Extend:
 		t.extend(cmd)
 	case Cancel:
-		t.cancel(cmd.Place)
+		t.cancel(cmd)
 	case TakeBack:
 		t.takeBack(cmd)
 	case Expire:
-		t.expire(cmd.Ended)
+		t.expire(cmd)
 	case Force:
 		t.force(cmd)
 	case Raise:
@@ -105,7 +121,7 @@ func (t *Table) lock(cmd *Command) {
 	r := request{place: newcomer, uid: cmd.UID, asks: cmd.Keys, exp: cmd.Exp, note: cmd.Note}
 	if t.grantable(&r) {
 		t.out.Status = Granted
-		t.out.Tokens, _, _ = t.grant(&r, t.out.Tokens)
+		t.out.Tokens, _, _ = t.grant(&r, t.out.Tokens, false)
 		return
 	}
 	if !cmd.Wait {
@@ -152,9 +168,12 @@ func (t *Table) extend(cmd *Command) {
 	}
 }
 
-func (t *Table) cancel(place uint64) {
-	if w := t.waiterAt(place); w != nil {
+func (t *Table) cancel(cmd *Command) {
+	if w := t.waiterAt(cmd.Place); w != nil {
 		t.nameBlockers(w.request)
+		if w.asked > cmd.Seen {
+			return
+		}
 		for i := range w.asks {
 			t.note(holdfast.EventCancelled, w.request, &w.asks[i])
 		}
@@ -168,14 +187,14 @@ func (t *Table) cancel(place uint64) {
 func (t *Table) takeBack(cmd *Command) {
 	for _, token := range cmd.Tokens {
 		h := t.named(cmd.UID, token)
-		if h == nil {
+		if h == nil || !h.unclaimed {
 			continue
 		}
 		t.out.Tokens = append(t.out.Tokens, token)
 		if prior := priorOn(cmd.Prior, token.Key); prior != nil {
-			back := *prior
-			t.put(&back)
-			t.say(holdfast.EventGranted, &back, back.Exp, "")
+			back := &hold{Hold: *prior, touched: t.applied}
+			t.put(back)
+			t.say(holdfast.EventGranted, back, back.Exp, "")
 			t.opened(back.Key)
 		} else {
 			t.end(h, holdfast.EventReleased, "")
@@ -192,11 +211,11 @@ func priorOn(holds []holdfast.Hold, key string) *holdfast.Hold {
 	return nil
 }
 
-func (t *Table) expire(ended []Owned) {
-	for i := range ended {
-		if h := t.named(ended[i].UID, ended[i].Token); h != nil {
+func (t *Table) expire(cmd *Command) {
+	for i := range cmd.Ended {
+		if h := t.named(cmd.Ended[i].UID, cmd.Ended[i].Token); h != nil && h.touched <= cmd.Seen {
 			t.end(h, holdfast.EventExpired, "")
-			t.out.Tokens = append(t.out.Tokens, ended[i].Token)
+			t.out.Tokens = append(t.out.Tokens, cmd.Ended[i].Token)
 		}
 	}
 }
@@ -211,10 +230,10 @@ func (t *Table) force(cmd *Command) {
 // grant makes holds of all that r asks. The versions of what it had stay; the
 // rest shares one new version, which is zero if there is no rest. The tokens
 // are appended to tokens.
-func (t *Table) grant(r *request, tokens []holdfast.Token) (_ []holdfast.Token, version uint64, prior []holdfast.Hold) {
+func (t *Table) grant(r *request, tokens []holdfast.Token, unclaimed bool) (_ []holdfast.Token, version uint64, prior []holdfast.Hold) {
 	for i := range r.asks {
 		ask := &r.asks[i]
-		own := t.hold(ask.Key, r.uid)
+		own := t.holdOf(r.uid, ask.Key)
 		if own != nil && own.Covers(ask.Mode) {
 			t.prolong(own, r.exp, r.note)
 			tokens = append(tokens, holdfast.Token{Key: ask.Key, Version: own.Version})
@@ -224,12 +243,12 @@ func (t *Table) grant(r *request, tokens []holdfast.Token) (_ []holdfast.Token, 
 			t.version++
 			version = t.version
 		}
-		h := &holdfast.Hold{
+		h := &hold{unclaimed: unclaimed, touched: t.applied, Hold: holdfast.Hold{
 			Key: ask.Key, UID: r.uid, Mode: ask.Mode, Limit: ask.Limit,
 			Version: version, Exp: r.exp, Note: r.note,
-		}
+		}}
 		if own != nil {
-			prior = append(prior, *own)
+			prior = append(prior, own.Hold)
 			h.Exp = max(h.Exp, own.Exp)
 			if h.Note == "" {
 				h.Note = own.Note
@@ -237,44 +256,44 @@ func (t *Table) grant(r *request, tokens []holdfast.Token) (_ []holdfast.Token, 
 		}
 		t.put(h)
 		t.say(holdfast.EventGranted, h, r.exp, "")
+		t.gained(h)
 		tokens = append(tokens, holdfast.Token{Key: ask.Key, Version: version})
-	}
-	if version != 0 {
-		t.gained(r.uid)
 	}
 	return tokens, version, prior
 }
 
-// prolong starts a hold's life anew. The hold itself changes only when its
-// exp grows or it gets another note: a repeated extension costs no write.
-func (t *Table) prolong(h *holdfast.Hold, exp time.Duration, note string) {
-	if exp > h.Exp || note != "" && note != h.Note {
-		changed := *h
-		changed.Exp = max(h.Exp, exp)
-		if note != "" {
-			changed.Note = note
-		}
-		h = &changed
-		t.put(h)
+// prolong starts a hold's life anew.
+func (t *Table) prolong(h *hold, exp time.Duration, note string) {
+	again := &hold{Hold: h.Hold, touched: t.applied}
+	again.Exp = max(h.Exp, exp)
+	if note != "" {
+		again.Note = note
 	}
-	t.say(holdfast.EventExtended, h, exp, "")
+	t.put(again)
+	t.say(holdfast.EventExtended, again, exp, "")
 }
 
 // end removes a hold and looks at whom that lets in.
-func (t *Table) end(h *holdfast.Hold, how holdfast.EventType, reason string) {
+func (t *Table) end(h *hold, how holdfast.EventType, reason string) {
 	t.byKey.Delete(h)
 	t.byUID.Delete(h)
+	if t.waitedFor(h.Key) {
+		t.want(h.UID, -1)
+	}
 	t.say(how, h, 0, reason)
 	t.opened(h.Key)
 }
 
-func (t *Table) put(h *holdfast.Hold) {
-	t.byKey.Set(h)
+// put adds a hold, or puts it in the place of the one that its owner had.
+func (t *Table) put(h *hold) {
 	t.byUID.Set(h)
+	if _, replaced := t.byKey.Set(h); !replaced && t.waitedFor(h.Key) {
+		t.want(h.UID, +1)
+	}
 }
 
 // say records what happened to a hold.
-func (t *Table) say(what holdfast.EventType, h *holdfast.Hold, exp time.Duration, reason string) {
+func (t *Table) say(what holdfast.EventType, h *hold, exp time.Duration, reason string) {
 	t.out.Events = append(t.out.Events, holdfast.Event{
 		Type: what, Key: h.Key, UID: h.UID, Mode: h.Mode, Limit: h.Limit,
 		Version: h.Version, Exp: exp, Note: h.Note, Reason: reason,
@@ -288,16 +307,16 @@ func (t *Table) note(what holdfast.EventType, r *request, ask *holdfast.Ask) {
 	})
 }
 
-// hold gives what uid holds on key, or nil.
-func (t *Table) hold(key, uid string) *holdfast.Hold {
+// holdOf gives what uid holds on key, or nil.
+func (t *Table) holdOf(uid, key string) *hold {
 	t.probe.Key, t.probe.UID = key, uid
 	h, _ := t.byKey.Get(&t.probe)
 	return h
 }
 
 // named gives the hold that uid and the token name exactly, or nil.
-func (t *Table) named(uid string, token holdfast.Token) *holdfast.Hold {
-	if h := t.hold(token.Key, uid); h != nil && h.Version == token.Version {
+func (t *Table) named(uid string, token holdfast.Token) *hold {
+	if h := t.holdOf(uid, token.Key); h != nil && h.Version == token.Version {
 		return h
 	}
 	return nil
@@ -305,9 +324,9 @@ func (t *Table) named(uid string, token holdfast.Token) *holdfast.Hold {
 
 // firstHold gives the hold on key whose uid comes first, or nil. If it is
 // exclusive it is the only one.
-func (t *Table) firstHold(key string) *holdfast.Hold {
-	var first *holdfast.Hold
-	t.eachHold(key, func(h *holdfast.Hold) bool {
+func (t *Table) firstHold(key string) *hold {
+	var first *hold
+	t.eachHold(key, func(h *hold) bool {
 		first = h
 		return false
 	})
@@ -315,25 +334,25 @@ func (t *Table) firstHold(key string) *holdfast.Hold {
 }
 
 // eachHold yields the holds on key in the order of uid.
-func (t *Table) eachHold(key string, yield func(*holdfast.Hold) bool) {
+func (t *Table) eachHold(key string, yield func(*hold) bool) {
 	t.probe.Key, t.probe.UID = key, ""
-	t.byKey.Ascend(&t.probe, func(h *holdfast.Hold) bool {
+	t.byKey.Ascend(&t.probe, func(h *hold) bool {
 		return h.Key == key && yield(h)
 	})
 }
 
 // eachHoldOf yields what uid holds in the order of key.
-func (t *Table) eachHoldOf(uid string, yield func(*holdfast.Hold) bool) {
+func (t *Table) eachHoldOf(uid string, yield func(*hold) bool) {
 	t.probe.Key, t.probe.UID = "", uid
-	t.byUID.Ascend(&t.probe, func(h *holdfast.Hold) bool {
+	t.byUID.Ascend(&t.probe, func(h *hold) bool {
 		return h.UID == uid && yield(h)
 	})
 }
 
 // holdsOf gathers what uid holds, so that it can be changed on the way.
-func (t *Table) holdsOf(uid string) []*holdfast.Hold {
-	var holds []*holdfast.Hold
-	t.eachHoldOf(uid, func(h *holdfast.Hold) bool {
+func (t *Table) holdsOf(uid string) []*hold {
+	var holds []*hold
+	t.eachHoldOf(uid, func(h *hold) bool {
 		holds = append(holds, h)
 		return true
 	})

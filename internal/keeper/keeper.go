@@ -1,0 +1,217 @@
+// Package keeper keeps the lock table in one process together with all that
+// follows from its changes: the deadlines of holds, those who wait for a
+// grant, and those who watch. What it leaves open is how a command gets to
+// the table, at once or through a replicated log; that is the [Log], in which
+// the stores that have a table differ.
+package keeper
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"holdfast"
+	"holdfast/internal/feed"
+	"holdfast/internal/lease"
+	"holdfast/internal/table"
+)
+
+// Keeper is the state. All methods may be called at once from any number of
+// goroutines, and none waits for anything but the others.
+type Keeper struct {
+	mu    sync.Mutex
+	table *table.Table
+	clock *lease.Clock     // nil while this process does not watch over time
+	calls map[uint64]*call // who waits for a grant here, by place in line
+
+	armed time.Time     // when the clock's owner will look again; zero for never
+	wake  chan struct{} // there is a deadline before armed
+
+	feed *feed.Feed
+}
+
+// call is a place in line and the requests that wait at it: usually one, but
+// the same owner may ask the same thing again before the first answer.
+type call struct {
+	place    uint64
+	since    time.Time
+	waiting  int           // requests that wait here
+	over     chan struct{} // closed when the place is left, with a grant or without
+	grant    *table.Grant  // once over is closed; nil if it was left without
+	received bool          // the grant has reached one of the requests
+}
+
+// Result is what a command did, in memory of its own.
+type Result struct {
+	Status   table.Status
+	Tokens   []holdfast.Token
+	Lost     []holdfast.Token
+	Freed    []holdfast.Released
+	Blockers []holdfast.Blocker // with what is left of their holds
+	Cycle    []holdfast.Link
+	Exp      time.Duration // what is left of the hold among Tokens that ends first
+
+	call *call // table.InLine: where to wait
+}
+
+// New gives a keeper of an empty table whose first version is greater than
+// floor. It does not watch over time yet.
+func New(floor uint64) *Keeper {
+	return &Keeper{
+		table: table.New(floor),
+		calls: make(map[uint64]*call),
+		wake:  make(chan struct{}, 1),
+		feed:  feed.New(),
+	}
+}
+
+// Apply carries out a command and all that follows from it. With attend, the
+// caller is the one who waits for what a Lock asks, and will await the
+// result.
+func (k *Keeper) Apply(cmd *table.Command, attend bool) *Result {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	out := k.table.Apply(cmd)
+	if k.clock != nil {
+		k.clock.Follow(out.Events)
+		k.rearm()
+	}
+	k.feed.Publish(out.Events)
+	for i := range out.Grants {
+		k.leave(out.Grants[i].Place, &out.Grants[i])
+	}
+	if cmd.Op == table.Cancel && !k.table.InLine(cmd.Place) {
+		k.leave(cmd.Place, nil)
+	}
+	return k.result(cmd.UID, out, attend)
+}
+
+// leave ends the call at a place in line.
+func (k *Keeper) leave(place uint64, grant *table.Grant) {
+	if c, ok := k.calls[place]; ok {
+		if grant != nil {
+			c.grant = &table.Grant{}
+			*c.grant = *grant
+		}
+		delete(k.calls, place)
+		close(c.over)
+	}
+}
+
+func (k *Keeper) result(uid string, out *table.Outcome, attend bool) *Result {
+	r := &Result{
+		Status:   out.Status,
+		Tokens:   slices.Clone(out.Tokens),
+		Lost:     slices.Clone(out.Lost),
+		Freed:    slices.Clone(out.Freed),
+		Blockers: k.blockers(out.Blockers),
+		Cycle:    out.Cycle,
+		Exp:      k.left(uid, out.Tokens),
+	}
+	if out.Status == table.InLine && attend {
+		c, ok := k.calls[out.Place]
+		if !ok {
+			c = &call{place: out.Place, since: time.Now(), over: make(chan struct{})}
+			k.calls[out.Place] = c
+		}
+		c.waiting++
+		r.call = c
+	}
+	return r
+}
+
+// blockers gives a copy with what is left of their holds.
+func (k *Keeper) blockers(blockers []holdfast.Blocker) []holdfast.Blocker {
+	blockers = slices.Clone(blockers)
+	for i := range blockers {
+		if b := &blockers[i]; !b.Waiting {
+			b.Exp, _ = k.leftOf(b.Key, b.UID)
+		}
+	}
+	return blockers
+}
+
+// left gives what is left of the hold among tokens that ends first.
+func (k *Keeper) left(uid string, tokens []holdfast.Token) time.Duration {
+	var least time.Duration
+	for i, token := range tokens {
+		if left, _ := k.leftOf(token.Key, uid); i == 0 || left < least {
+			least = left
+		}
+	}
+	return least
+}
+
+func (k *Keeper) leftOf(key, uid string) (left, held time.Duration) {
+	if k.clock == nil {
+		return 0, 0
+	}
+	return k.clock.Left(key, uid)
+}
+
+// detach takes one request from a call. If nobody waits there any more it
+// gives the command that leaves the place; otherwise blockers are who is in
+// the way.
+func (k *Keeper) detach(c *call) (cancel *table.Command, blockers []holdfast.Blocker) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	c.waiting--
+	if k.calls[c.place] != c {
+		return nil, nil
+	}
+	if c.waiting > 0 {
+		return nil, k.blockers(k.table.Blockers(c.place))
+	}
+	return &table.Command{Op: table.Cancel, Place: c.place, Seen: k.table.Applied()}, nil
+}
+
+// receive gives the grant of a call, if there is one, to a request that is
+// here to take it. To one that is gone it gives the grant when nobody else
+// has taken it or waits to, so that it is taken back (rule 9).
+func (k *Keeper) receive(c *call, here bool) *table.Grant {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if c.grant == nil {
+		return nil
+	}
+	c.received = c.received || here
+	if !here && (c.received || c.waiting > 0) {
+		return nil
+	}
+	return c.grant
+}
+
+// answer is what a request hears of its grant.
+func (k *Keeper) answer(grant *table.Grant) holdfast.Grant {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return holdfast.Grant{Tokens: slices.Clone(grant.Tokens), Exp: k.left(grant.UID, grant.Tokens)}
+}
+
+// Replace goes on with another table: the one of a snapshot. Whoever waits
+// for a grant of the old one is told to ask again.
+func (k *Keeper) Replace(t *table.Table) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.table = t
+	for place := range k.calls {
+		k.leave(place, nil)
+	}
+	if k.clock != nil {
+		k.startClock()
+	}
+}
+
+// Snapshot takes a snapshot of the table, to be written out beside it.
+func (k *Keeper) Snapshot() *table.Snapshot {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.table.Snapshot()
+}
+
+// Version is the last version granted.
+func (k *Keeper) Version() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.table.Version()
+}

@@ -1,0 +1,240 @@
+package keeper
+
+import (
+	"context"
+	"iter"
+	"sync"
+	"time"
+
+	"holdfast"
+	"holdfast/internal/table"
+)
+
+// Log is the way of commands to the keeper.
+type Log interface {
+	// Propose has the command carried out by [Keeper.Apply] and gives its
+	// result. When ctx ends first, the command may still be carried out. An
+	// error is ctx's, or an [*holdfast.Error] with CodeUnavailable.
+	Propose(ctx context.Context, cmd *table.Command) (*Result, error)
+
+	// Verify returns when the keeper knows everything that was answered
+	// before the call.
+	Verify(ctx context.Context) error
+}
+
+// Service is the part of a [holdfast.Service] that all stores with a keeper
+// have in common.
+type Service struct {
+	keeper  *Keeper
+	log     Log
+	closing chan struct{}
+	once    sync.Once
+}
+
+var _ holdfast.Service = (*Service)(nil)
+
+// NewService gives a service over a keeper and the log that leads to it.
+func NewService(k *Keeper, log Log) *Service {
+	return &Service{keeper: k, log: log, closing: make(chan struct{})}
+}
+
+// Stop answers whoever waits or watches with CodeUnavailable, and so every
+// later request that would have to wait.
+func (s *Service) Stop() {
+	s.once.Do(func() { close(s.closing) })
+	s.keeper.feed.Close()
+}
+
+// ErrStopping is the answer of a service that is shutting down.
+func ErrStopping() error { return holdfast.Unavailable(nil, "the service is shutting down") }
+
+// Lock grants all keys or none.
+func (s *Service) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.Grant, error) {
+	req, err := req.Normal()
+	if err != nil {
+		return holdfast.Grant{}, err
+	}
+	// Since the line may be left without an answer (a new leader knows nobody
+	// who waits here), the same request may have to be put again.
+	for end := time.Now().Add(req.Wait); ; {
+		r, err := s.propose(ctx, &table.Command{
+			Op: table.Lock, UID: req.UID, Keys: req.Keys, Exp: req.Exp, Note: req.Note, Wait: req.Wait > 0,
+		})
+		switch {
+		case err != nil:
+			return holdfast.Grant{}, err
+		case r.Status == table.Granted:
+			return holdfast.Grant{Tokens: r.Tokens, Exp: r.Exp}, nil
+		case r.Status == table.Deadlock:
+			return holdfast.Grant{}, holdfast.Deadlock(r.Cycle)
+		case r.Status == table.Refused:
+			return holdfast.Grant{}, holdfast.Locked(r.Blockers)
+		}
+		grant, again, err := s.await(ctx, r.call, end)
+		if !again {
+			return grant, err
+		}
+	}
+}
+
+// await waits for the grant of a call until end. It leaves everything in good
+// order: the line without a request that nobody waits for any more, and no
+// hold behind that its owner does not hear of. Again says that the call was
+// over before that, without a grant.
+func (s *Service) await(ctx context.Context, c *call, end time.Time) (_ holdfast.Grant, again bool, _ error) {
+	timer := time.NewTimer(time.Until(end))
+	defer timer.Stop()
+	select {
+	case <-c.over:
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-s.closing:
+	}
+	blockers, err := s.leave(ctx, c)
+	gone := ctx.Err() != nil
+	grant := s.keeper.receive(c, !gone)
+	switch {
+	case grant != nil && gone:
+		s.log.Propose(context.WithoutCancel(ctx), &table.Command{
+			Op: table.TakeBack, UID: grant.UID, Tokens: grant.Fresh(), Prior: grant.Prior,
+		})
+		return holdfast.Grant{}, false, context.Cause(ctx)
+	case grant != nil:
+		return s.keeper.answer(grant), false, nil
+	case gone:
+		return holdfast.Grant{}, false, context.Cause(ctx)
+	case err != nil:
+		return holdfast.Grant{}, false, err
+	case s.stopping():
+		return holdfast.Grant{}, false, ErrStopping()
+	case time.Now().Before(end):
+		return holdfast.Grant{}, true, nil
+	}
+	return holdfast.Grant{}, false, holdfast.Locked(blockers)
+}
+
+// leave takes one request from a call that is not over, and the call out of
+// the line when that was the last one. It says who was in the way.
+func (s *Service) leave(ctx context.Context, c *call) ([]holdfast.Blocker, error) {
+	cancel, blockers := s.keeper.detach(c)
+	if cancel == nil {
+		return blockers, nil
+	}
+	r, err := s.log.Propose(context.WithoutCancel(ctx), cancel)
+	if err != nil {
+		return nil, err
+	}
+	return r.Blockers, nil
+}
+
+// Unlock releases what req names exactly.
+func (s *Service) Unlock(ctx context.Context, req holdfast.UnlockRequest) ([]string, error) {
+	req, err := req.Normal()
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.propose(ctx, &table.Command{Op: table.Unlock, UID: req.UID, Tokens: req.Tokens})
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]string, len(r.Tokens))
+	for i, token := range r.Tokens {
+		keys[i] = token.Key
+	}
+	return keys, nil
+}
+
+// Extend starts the life of holds anew.
+func (s *Service) Extend(ctx context.Context, req holdfast.ExtendRequest) (holdfast.Extension, error) {
+	req, err := req.Normal()
+	if err != nil {
+		return holdfast.Extension{}, err
+	}
+	r, err := s.propose(ctx, &table.Command{Op: table.Extend, UID: req.UID, Tokens: req.Tokens, Exp: req.Exp})
+	if err != nil {
+		return holdfast.Extension{}, err
+	}
+	return holdfast.Extension{Tokens: r.Tokens, Lost: r.Lost, Exp: r.Exp}, nil
+}
+
+// Force releases a key whoever holds it.
+func (s *Service) Force(ctx context.Context, req holdfast.ForceRequest) ([]holdfast.Released, error) {
+	req, err := req.Normal()
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.propose(ctx, &table.Command{Op: table.Force, Key: req.Key, Reason: req.Reason})
+	if err != nil {
+		return nil, err
+	}
+	return r.Freed, nil
+}
+
+func (s *Service) propose(ctx context.Context, cmd *table.Command) (*Result, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return s.log.Propose(ctx, cmd)
+}
+
+func (s *Service) stopping() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// Check says whether anybody holds one of the keys.
+func (s *Service) Check(ctx context.Context, keys []string) (bool, error) {
+	if err := holdfast.ValidKeys(keys); err != nil {
+		return false, err
+	}
+	if err := s.verify(ctx); err != nil {
+		return false, err
+	}
+	return s.keeper.held(keys), nil
+}
+
+// List gives a page of the keys that are held or waited for.
+func (s *Service) List(ctx context.Context, req holdfast.ListRequest) (holdfast.Page, error) {
+	req, err := req.Normal()
+	if err != nil {
+		return holdfast.Page{}, err
+	}
+	if err := s.verify(ctx); err != nil {
+		return holdfast.Page{}, err
+	}
+	return s.keeper.list(req), nil
+}
+
+// Get gives the state of one key.
+func (s *Service) Get(ctx context.Context, key string) (holdfast.Lock, error) {
+	if err := holdfast.ValidKey(key); err != nil {
+		return holdfast.Lock{}, err
+	}
+	if err := s.verify(ctx); err != nil {
+		return holdfast.Lock{}, err
+	}
+	return s.keeper.get(key), nil
+}
+
+// Watch follows what happens.
+func (s *Service) Watch(ctx context.Context, req holdfast.WatchRequest) (iter.Seq2[holdfast.Event, error], error) {
+	req, err := req.Normal()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.verify(ctx); err != nil {
+		return nil, err
+	}
+	return s.keeper.feed.Watch(ctx, req), nil
+}
+
+func (s *Service) verify(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return s.log.Verify(ctx)
+}

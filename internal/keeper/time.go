@@ -1,0 +1,88 @@
+package keeper
+
+import (
+	"context"
+	"runtime"
+	"time"
+
+	"holdfast"
+	"holdfast/internal/lease"
+	"holdfast/internal/table"
+)
+
+// expireBatch is how many holds one command ends at most, so that very many
+// that run out at once do not hold up anybody else for longer than that.
+const expireBatch = 256
+
+// StartClock makes this process the owner of the lease clock: every hold
+// begins with its full life. WatchOver has to follow.
+func (k *Keeper) StartClock() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.startClock()
+}
+
+func (k *Keeper) startClock() {
+	k.clock = lease.New()
+	k.table.EachHold(func(h *holdfast.Hold) {
+		k.clock.Begin(h.Key, h.UID, h.Version, h.Exp)
+	})
+	k.armed = time.Time{}
+	k.rearm()
+}
+
+// WatchOver ends what has run out until ctx ends, and then gives the lease
+// clock up.
+func (k *Keeper) WatchOver(ctx context.Context, log Log) {
+	defer func() {
+		k.mu.Lock()
+		k.clock = nil
+		k.mu.Unlock()
+	}()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-k.wake:
+		case <-ctx.Done():
+			return
+		}
+		for k.expireSome(ctx, log) {
+			runtime.Gosched() // whoever waits for the keeper goes first
+		}
+		k.mu.Lock()
+		if k.armed = k.clock.Next(); !k.armed.IsZero() {
+			timer.Reset(time.Until(k.armed))
+		}
+		k.mu.Unlock()
+	}
+}
+
+// rearm wakes whoever watches over time if it would come too late.
+func (k *Keeper) rearm() {
+	if next := k.clock.Next(); !next.IsZero() && (k.armed.IsZero() || next.Before(k.armed)) {
+		k.armed = next
+		select {
+		case k.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// expireSome ends holds that have run out, and says whether there may be
+// more of them.
+func (k *Keeper) expireSome(ctx context.Context, log Log) bool {
+	var ended []table.Owned
+	k.mu.Lock()
+	seen := k.table.Applied()
+	k.clock.Due(expireBatch, func(key, uid string, version uint64) {
+		ended = append(ended, table.Owned{UID: uid, Token: holdfast.Token{Key: key, Version: version}})
+	})
+	k.mu.Unlock()
+	if len(ended) > 0 {
+		// What fails is due again a little later.
+		log.Propose(ctx, &table.Command{Op: table.Expire, Ended: ended, Seen: seen})
+	}
+	return len(ended) == expireBatch
+}
