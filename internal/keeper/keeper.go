@@ -51,7 +51,9 @@ type Result struct {
 	Cycle    []holdfast.Link
 	Exp      time.Duration // what is left of the hold among Tokens that ends first
 
-	call *call // table.InLine: where to wait
+	version uint64          // table.Granted: see table.Outcome
+	prior   []holdfast.Hold // table.Granted
+	call    *call           // table.InLine: where to wait
 }
 
 // New gives a keeper of an empty table whose first version is greater than
@@ -65,12 +67,23 @@ func New(floor uint64) *Keeper {
 	}
 }
 
-// Apply carries out a command and all that follows from it. With attend, the
-// caller is the one who waits for what a Lock asks, and will await the
-// result.
-func (k *Keeper) Apply(cmd *table.Command, attend bool) *Result {
+// Follow carries out a command that another process proposed, or one of an
+// earlier life: nobody here waits for its result.
+func (k *Keeper) Follow(cmd *table.Command) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.apply(cmd)
+}
+
+// Apply carries out a command and all that follows from it. If it is a Lock
+// that has to wait, somebody must await or abandon the result.
+func (k *Keeper) Apply(cmd *table.Command) *Result {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.result(cmd.UID, k.apply(cmd))
+}
+
+func (k *Keeper) apply(cmd *table.Command) *table.Outcome {
 	out := k.table.Apply(cmd)
 	if k.clock != nil {
 		k.clock.Follow(out.Events)
@@ -83,7 +96,7 @@ func (k *Keeper) Apply(cmd *table.Command, attend bool) *Result {
 	if cmd.Op == table.Cancel && !k.table.InLine(cmd.Place) {
 		k.leave(cmd.Place, nil)
 	}
-	return k.result(cmd.UID, out, attend)
+	return out
 }
 
 // leave ends the call at a place in line.
@@ -98,7 +111,7 @@ func (k *Keeper) leave(place uint64, grant *table.Grant) {
 	}
 }
 
-func (k *Keeper) result(uid string, out *table.Outcome, attend bool) *Result {
+func (k *Keeper) result(uid string, out *table.Outcome) *Result {
 	r := &Result{
 		Status:   out.Status,
 		Tokens:   slices.Clone(out.Tokens),
@@ -107,8 +120,10 @@ func (k *Keeper) result(uid string, out *table.Outcome, attend bool) *Result {
 		Blockers: k.blockers(out.Blockers),
 		Cycle:    out.Cycle,
 		Exp:      k.left(uid, out.Tokens),
+		version:  out.Version,
+		prior:    out.Prior,
 	}
-	if out.Status == table.InLine && attend {
+	if out.Status == table.InLine {
 		c, ok := k.calls[out.Place]
 		if !ok {
 			c = &call{place: out.Place, since: time.Now(), over: make(chan struct{})}

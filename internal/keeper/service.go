@@ -63,6 +63,9 @@ func (s *Service) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.
 		switch {
 		case err != nil:
 			return holdfast.Grant{}, err
+		case r.Status == table.Granted && ctx.Err() != nil:
+			s.takeBack(ctx, req.UID, r.version, r.Tokens, r.prior)
+			return holdfast.Grant{}, context.Cause(ctx)
 		case r.Status == table.Granted:
 			return holdfast.Grant{Tokens: r.Tokens, Exp: r.Exp}, nil
 		case r.Status == table.Deadlock:
@@ -95,9 +98,7 @@ func (s *Service) await(ctx context.Context, c *call, end time.Time) (_ holdfast
 	grant := s.keeper.receive(c, !gone)
 	switch {
 	case grant != nil && gone:
-		s.log.Propose(context.WithoutCancel(ctx), &table.Command{
-			Op: table.TakeBack, UID: grant.UID, Tokens: grant.Fresh(), Prior: grant.Prior,
-		})
+		s.takeBack(ctx, grant.UID, grant.Version, grant.Tokens, grant.Prior)
 		return holdfast.Grant{}, false, context.Cause(ctx)
 	case grant != nil:
 		return s.keeper.answer(grant), false, nil
@@ -125,6 +126,24 @@ func (s *Service) leave(ctx context.Context, c *call) ([]holdfast.Blocker, error
 		return nil, err
 	}
 	return r.Blockers, nil
+}
+
+// takeBack undoes a grant that nobody received (rule 9).
+func (s *Service) takeBack(ctx context.Context, uid string, version uint64, tokens []holdfast.Token, prior []holdfast.Hold) {
+	if undo := table.Undo(uid, version, tokens, prior); len(undo.Tokens) > 0 {
+		s.log.Propose(context.WithoutCancel(ctx), undo)
+	}
+}
+
+// Abandon puts in order what a Lock command has done whose result nobody
+// waits for any more.
+func (s *Service) Abandon(ctx context.Context, cmd *table.Command, r *Result) {
+	switch {
+	case r.Status == table.Granted:
+		s.takeBack(ctx, cmd.UID, r.version, r.Tokens, r.prior)
+	case r.call != nil:
+		s.leave(ctx, r.call)
+	}
 }
 
 // Unlock releases what req names exactly.

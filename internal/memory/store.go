@@ -52,7 +52,7 @@ func (l log) Propose(_ context.Context, cmd *table.Command) (*keeper.Result, err
 	if err := l.Verify(nil); err != nil {
 		return nil, err
 	}
-	return l.s.keeper.Apply(cmd, true), nil
+	return l.s.keeper.Apply(cmd), nil
 }
 
 func (l log) Verify(context.Context) error {

@@ -15,7 +15,7 @@ const (
 	Unlock                 // give tokens back
 	Extend                 // start lives anew
 	Cancel                 // leave the line
-	TakeBack               // undo a grant to a waiter that nobody received, as far as its owner has not asked for or extended its holds since
+	TakeBack               // undo a grant that nobody received, as far as its owner has not asked for or extended its holds since
 	Expire                 // end holds that have run out
 	Force                  // release a key whoever holds it
 	Raise                  // lift the version counter
@@ -77,9 +77,11 @@ type Outcome struct {
 	// Tokens are the holds that the command granted or kept (Lock, in the
 	// order asked), extended (Extend) or released (Unlock, TakeBack, in the
 	// order given; Expire).
-	Tokens []holdfast.Token
-	Lost   []holdfast.Token    // Extend: the tokens that name no hold any more
-	Freed  []holdfast.Released // Force: the holds that it ended
+	Tokens  []holdfast.Token
+	Version uint64              // Granted: the number of this grant; zero if everything was held already
+	Prior   []holdfast.Hold     // Granted: the shared holds that it made exclusive, as they were before
+	Lost    []holdfast.Token    // Extend: the tokens that name no hold any more
+	Freed   []holdfast.Released // Force: the holds that it ended
 
 	Place    uint64             // InLine: the place, also when the same request already stood there
 	Blockers []holdfast.Blocker // Refused, and Cancel: who was in the way. Exp is not filled in: the table knows no time
@@ -105,14 +107,14 @@ type Grant struct {
 	Prior   []holdfast.Hold  // the shared holds that the grant made exclusive, as they were before
 }
 
-// Fresh are the tokens that the grant made, without those of holds that it
-// only extended: what has to be taken back if nobody receives it.
-func (g *Grant) Fresh() []holdfast.Token {
-	var fresh []holdfast.Token
-	for _, token := range g.Tokens {
-		if token.Version == g.Version {
-			fresh = append(fresh, token)
+// Undo gives the command that takes a grant back if nobody receives it: all
+// that it made, and nothing that it only extended.
+func Undo(uid string, version uint64, tokens []holdfast.Token, prior []holdfast.Hold) *Command {
+	cmd := &Command{Op: TakeBack, UID: uid, Prior: prior}
+	for _, token := range tokens {
+		if token.Version == version {
+			cmd.Tokens = append(cmd.Tokens, token)
 		}
 	}
-	return fresh
+	return cmd
 }

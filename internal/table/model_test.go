@@ -19,8 +19,8 @@ type model struct {
 	holds   []holdfast.Hold // in the order of key and uid
 	line    []modelRequest  // first come first
 
-	// unclaimed are the holds that waiters were granted and whose owners have
-	// not asked for or extended them since.
+	// unclaimed are the holds whose owners have not asked for or extended
+	// them since they were granted.
 	unclaimed map[holdfast.Token]bool
 
 	// touched is the command that began the life of a hold, at first or anew.
@@ -89,7 +89,8 @@ func (m *model) lock(cmd *Command, out *Outcome) {
 	r := modelRequest{behindAll, cmd.UID, cmd.Keys, cmd.Exp, cmd.Note, m.applied}
 	if m.grantable(r) {
 		out.Status = Granted
-		out.Tokens = m.grant(r, out).Tokens
+		grant := m.grant(r, out)
+		out.Tokens, out.Version, out.Prior = grant.Tokens, grant.Version, grant.Prior
 		return
 	}
 	if !cmd.Wait {
@@ -238,9 +239,7 @@ func (m *model) grant(r modelRequest, out *Outcome) Grant {
 			}
 			h = m.begin(r, ask, g.Version)
 			tellOfHold(holdfast.EventGranted, *h, r.exp, "", out)
-			if g.Place != 0 {
-				m.unclaimed[holdfast.Token{Key: h.Key, Version: h.Version}] = true
-			}
+			m.unclaimed[holdfast.Token{Key: h.Key, Version: h.Version}] = true
 		} else {
 			delete(m.unclaimed, holdfast.Token{Key: h.Key, Version: h.Version})
 			h.Exp = max(h.Exp, r.exp)

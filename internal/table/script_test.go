@@ -88,7 +88,7 @@ func (s *script) run(d *datadriven.TestData) string {
 		return s.apply(&Command{Op: Cancel, Place: s.number(words[0]), Seen: seen})
 	case "take-back":
 		grant := s.grants[s.number(words[0])]
-		return s.apply(&Command{Op: TakeBack, UID: grant.UID, Tokens: grant.Fresh(), Prior: grant.Prior})
+		return s.apply(Undo(grant.UID, grant.Version, grant.Tokens, grant.Prior))
 	case "expire":
 		return s.apply(&Command{Op: Expire, Ended: []Owned{{UID: words[0], Token: s.tokens(words[1:])[0]}}, Seen: seen})
 	case "force":

@@ -31,7 +31,7 @@ func (t *Table) settle() {
 			continue
 		}
 		t.leave(w)
-		tokens, version, prior := t.grant(w.request, nil, true)
+		tokens, version, prior := t.grant(w.request, nil)
 		t.out.Grants = append(t.out.Grants, Grant{
 			Place: w.place, UID: w.uid, Version: version, Tokens: tokens, Prior: prior,
 		})

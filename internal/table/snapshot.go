@@ -21,9 +21,8 @@ import (
 //	magic  8 bytes, the last of which is the version of the format
 //	record, record, …  each a varint with its length and a protobuf message:
 //	    first  Header { uint64 version = 1; uint64 place = 2; uint64 holds = 3; uint64 requests = 4; uint64 applied = 5; }
-//	    then   Hold { string key = 1; string uid = 2; uint32 mode = 3; uint64 limit = 4; uint64 version = 5; uint64 exp_ms = 6; string note = 7; bool unclaimed = 8; uint64 touched = 9; }, ordered by key and uid
-//	    then   Request { uint64 place = 1; string uid = 2; repeated Ask asks = 3; uint64 exp_ms = 4; string note = 5; uint64 asked = 6; }, ordered by place,
-//	           with Ask { string key = 1; uint32 mode = 2; uint64 limit = 3; }
+//	    then   each Hold, ordered by key and uid
+//	    then   each Request, ordered by place; see codec.go for both
 //	check  4 bytes, CRC-32C of all before, little endian
 //
 // A reader skips fields that it does not know.
@@ -69,9 +68,8 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 		record = appendHold(record[:0], h)
 		return out.record(record)
 	})
-	var ask []byte
 	s.requests.Scan(func(r *request) bool {
-		record, ask = appendRequest(record[:0], ask, r)
+		record = appendRequest(record[:0], r)
 		return out.record(record)
 	})
 	out.write(binary.LittleEndian.AppendUint32(nil, out.sum.Sum32()))
@@ -79,50 +77,6 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 		out.err = out.to.Flush()
 	}
 	return out.n, out.err
-}
-
-func appendHold(b []byte, h *hold) []byte {
-	b = appendString(b, 1, h.Key)
-	b = appendString(b, 2, h.UID)
-	b = appendUint(b, 3, uint64(h.Mode))
-	b = appendUint(b, 4, uint64(h.Limit))
-	b = appendUint(b, 5, h.Version)
-	b = appendUint(b, 6, uint64(h.Exp.Milliseconds()))
-	b = appendString(b, 7, h.Note)
-	if h.unclaimed {
-		b = appendUint(b, 8, 1)
-	}
-	return appendUint(b, 9, h.touched)
-}
-
-func appendRequest(b, scratch []byte, r *request) (record, _ []byte) {
-	b = appendUint(b, 1, r.place)
-	b = appendString(b, 2, r.uid)
-	for i := range r.asks {
-		scratch = appendString(scratch[:0], 1, r.asks[i].Key)
-		scratch = appendUint(scratch, 2, uint64(r.asks[i].Mode))
-		scratch = appendUint(scratch, 3, uint64(r.asks[i].Limit))
-		b = protowire.AppendTag(b, 3, protowire.BytesType)
-		b = protowire.AppendBytes(b, scratch)
-	}
-	b = appendUint(b, 4, uint64(r.exp.Milliseconds()))
-	b = appendString(b, 5, r.note)
-	return appendUint(b, 6, r.asked), scratch
-}
-
-// appendUint and appendString leave zero values out, as proto3 does.
-func appendUint(b []byte, field protowire.Number, v uint64) []byte {
-	if v == 0 {
-		return b
-	}
-	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.VarintType), v)
-}
-
-func appendString(b []byte, field protowire.Number, v string) []byte {
-	if v == "" {
-		return b
-	}
-	return protowire.AppendString(protowire.AppendTag(b, field, protowire.BytesType), v)
 }
 
 type checkedWriter struct {
@@ -156,7 +110,7 @@ func Read(r io.Reader) (*Table, error) {
 		return nil, in.damaged("it does not begin as one of a known version")
 	}
 	var version, place, holds, requests, applied uint64
-	in.record(func(f field) {
+	in.record(func(f field) error {
 		switch f.number {
 		case 1:
 			version = f.value
@@ -169,6 +123,7 @@ func Read(r io.Reader) (*Table, error) {
 		case 5:
 			applied = f.value
 		}
+		return nil
 	})
 	t := New(version)
 	t.place, t.applied = place, applied
@@ -224,7 +179,7 @@ func (in *checkedReader) damaged(how string) error {
 }
 
 // record reads one record and yields its fields.
-func (in *checkedReader) record(each func(field)) {
+func (in *checkedReader) record(each func(field) error) {
 	length, err := binary.ReadUvarint(byteReader{in})
 	if err != nil {
 		if in.err == nil {
@@ -236,7 +191,11 @@ func (in *checkedReader) record(each func(field)) {
 		in.err = fmt.Errorf("%w: a record of %d bytes", ErrDamaged, length)
 		return
 	}
-	in.fields(in.read(int(length)), each)
+	if b := in.read(int(length)); in.err == nil {
+		if err := fields(b, each); err != nil {
+			in.err = fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+	}
 }
 
 type byteReader struct{ in *checkedReader }
@@ -250,28 +209,7 @@ func (r byteReader) ReadByte() (byte, error) {
 
 func (in *checkedReader) hold(t *Table) {
 	h := &hold{}
-	in.record(func(f field) {
-		switch f.number {
-		case 1:
-			h.Key = string(f.bytes)
-		case 2:
-			h.UID = string(f.bytes)
-		case 3:
-			h.Mode = holdfast.Mode(f.value)
-		case 4:
-			h.Limit = int(f.value)
-		case 5:
-			h.Version = f.value
-		case 6:
-			h.Exp = time.Duration(f.value) * time.Millisecond
-		case 7:
-			h.Note = string(f.bytes)
-		case 8:
-			h.unclaimed = f.value != 0
-		case 9:
-			h.touched = f.value
-		}
-	})
+	in.record(func(f field) error { return readHold(h, f) })
 	last, _ := t.byKey.Max()
 	if in.legal(h.UID, []holdfast.Ask{{Key: h.Key, Mode: h.Mode, Limit: h.Limit}}, h.Exp, h.Note) &&
 		in.fits(h.Version <= t.version && keyThenUID(last, h)) {
@@ -281,41 +219,12 @@ func (in *checkedReader) hold(t *Table) {
 
 func (in *checkedReader) request(t *Table) {
 	r := &request{}
-	in.record(func(f field) {
-		switch f.number {
-		case 1:
-			r.place = f.value
-		case 2:
-			r.uid = string(f.bytes)
-		case 3:
-			r.asks = append(r.asks, in.ask(f.bytes))
-		case 4:
-			r.exp = time.Duration(f.value) * time.Millisecond
-		case 5:
-			r.note = string(f.bytes)
-		case 6:
-			r.asked = f.value
-		}
-	})
+	in.record(func(f field) error { return readRequest(r, f) })
 	last, some := t.requests.Max()
 	if in.legal(r.uid, r.asks, r.exp, r.note) &&
 		in.fits(r.place <= t.place && (!some || last.place < r.place)) {
 		t.stand(r)
 	}
-}
-
-func (in *checkedReader) ask(b []byte) (ask holdfast.Ask) {
-	in.fields(b, func(f field) {
-		switch f.number {
-		case 1:
-			ask.Key = string(f.bytes)
-		case 2:
-			ask.Mode = holdfast.Mode(f.value)
-		case 3:
-			ask.Limit = int(f.value)
-		}
-	})
-	return ask
 }
 
 // legal holds what was read against the rules for requests: a table trusts
@@ -336,38 +245,4 @@ func (in *checkedReader) fits(ok bool) bool {
 		in.err = fmt.Errorf("%w: a record does not fit the ones before it", ErrDamaged)
 	}
 	return in.err == nil
-}
-
-// field is one field of a message: bytes or a number.
-type field struct {
-	number protowire.Number
-	bytes  []byte
-	value  uint64
-}
-
-// fields yields the fields of a message. Those of other types than string,
-// message and varint are skipped.
-func (in *checkedReader) fields(b []byte, each func(field)) {
-	for len(b) > 0 && in.err == nil {
-		number, kind, n := protowire.ConsumeTag(b)
-		f := field{number: number}
-		if n > 0 {
-			b = b[n:]
-			switch kind {
-			case protowire.VarintType:
-				f.value, n = protowire.ConsumeVarint(b)
-			case protowire.BytesType:
-				f.bytes, n = protowire.ConsumeBytes(b)
-			default:
-				f.number = 0
-				n = protowire.ConsumeFieldValue(number, kind, b)
-			}
-		}
-		if n < 0 {
-			in.err = fmt.Errorf("%w: %w", ErrDamaged, protowire.ParseError(n))
-			return
-		}
-		b = b[n:]
-		each(f)
-	}
 }

@@ -37,8 +37,8 @@ type Table struct {
 type hold struct {
 	holdfast.Hold
 
-	// unclaimed is a hold that was granted to a waiter and not asked for or
-	// extended since: its owner may not know of it, so it may be taken back.
+	// unclaimed is a hold that was not asked for again or extended since it
+	// was granted: its owner may not know of it, so it may be taken back.
 	unclaimed bool
 
 	// touched is the command that began its life, for the first time or anew.
@@ -121,7 +121,7 @@ func (t *Table) lock(cmd *Command) {
 	r := request{place: newcomer, uid: cmd.UID, asks: cmd.Keys, exp: cmd.Exp, note: cmd.Note}
 	if t.grantable(&r) {
 		t.out.Status = Granted
-		t.out.Tokens, _, _ = t.grant(&r, t.out.Tokens, false)
+		t.out.Tokens, t.out.Version, t.out.Prior = t.grant(&r, t.out.Tokens)
 		return
 	}
 	if !cmd.Wait {
@@ -230,7 +230,7 @@ func (t *Table) force(cmd *Command) {
 // grant makes holds of all that r asks. The versions of what it had stay; the
 // rest shares one new version, which is zero if there is no rest. The tokens
 // are appended to tokens.
-func (t *Table) grant(r *request, tokens []holdfast.Token, unclaimed bool) (_ []holdfast.Token, version uint64, prior []holdfast.Hold) {
+func (t *Table) grant(r *request, tokens []holdfast.Token) (_ []holdfast.Token, version uint64, prior []holdfast.Hold) {
 	for i := range r.asks {
 		ask := &r.asks[i]
 		own := t.holdOf(r.uid, ask.Key)
@@ -243,7 +243,7 @@ func (t *Table) grant(r *request, tokens []holdfast.Token, unclaimed bool) (_ []
 			t.version++
 			version = t.version
 		}
-		h := &hold{unclaimed: unclaimed, touched: t.applied, Hold: holdfast.Hold{
+		h := &hold{unclaimed: true, touched: t.applied, Hold: holdfast.Hold{
 			Key: ask.Key, UID: r.uid, Mode: ask.Mode, Limit: ask.Limit,
 			Version: version, Exp: r.exp, Note: r.note,
 		}}
