@@ -24,6 +24,10 @@ type Keeper struct {
 	clock *lease.Clock     // nil while this process does not watch over time
 	calls map[uint64]*call // who waits for a grant here, by place in line
 
+	// unmet are grants to places at which nobody waits here, while such places
+	// are kept; see LeaveEmptyPlaces. It is nil otherwise.
+	unmet []table.Grant
+
 	armed time.Time     // when the clock's owner will look again; zero for never
 	wake  chan struct{} // there is a deadline before armed
 
@@ -33,12 +37,21 @@ type Keeper struct {
 // call is a place in line and the requests that wait at it: usually one, but
 // the same owner may ask the same thing again before the first answer.
 type call struct {
-	place    uint64
-	since    time.Time
-	waiting  int           // requests that wait here
-	over     chan struct{} // closed when the place is left, with a grant or without
-	grant    *table.Grant  // once over is closed; nil if it was left without
-	received bool          // the grant has reached one of the requests
+	place   uint64
+	since   time.Time
+	waiting int           // requests that wait here
+	leaving int           // requests that are about to leave, and may be granted before they have
+	over    chan struct{} // closed when the place is left, with a grant or without
+	grant   *table.Grant  // once over is closed; nil if it was left without
+}
+
+func (c *call) isOver() bool {
+	select {
+	case <-c.over:
+		return true
+	default:
+		return false
+	}
 }
 
 // Result is what a command did, in memory of its own.
@@ -51,9 +64,7 @@ type Result struct {
 	Cycle    []holdfast.Link
 	Exp      time.Duration // what is left of the hold among Tokens that ends first
 
-	version uint64          // table.Granted: see table.Outcome
-	prior   []holdfast.Hold // table.Granted
-	call    *call           // table.InLine: where to wait
+	call *call // table.InLine: where to wait
 }
 
 // New gives a keeper of an empty table whose first version is greater than
@@ -101,13 +112,31 @@ func (k *Keeper) apply(cmd *table.Command) *table.Outcome {
 
 // leave ends the call at a place in line.
 func (k *Keeper) leave(place uint64, grant *table.Grant) {
-	if c, ok := k.calls[place]; ok {
-		if grant != nil {
-			c.grant = &table.Grant{}
-			*c.grant = *grant
+	c, ok := k.calls[place]
+	switch {
+	case ok && grant != nil:
+		copied := *grant
+		c.grant = &copied
+		for range c.waiting + c.leaving {
+			k.expect(grant.UID, grant.Tokens)
 		}
+	case grant != nil && k.unmet != nil:
+		k.unmet = append(k.unmet, *grant)
+		k.expect(grant.UID, grant.Tokens)
+	}
+	if ok {
 		delete(k.calls, place)
 		close(c.over)
+	}
+}
+
+// SendAway tells whoever waits for a grant to ask again, perhaps elsewhere.
+// Their places in line stay.
+func (k *Keeper) SendAway() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for place := range k.calls {
+		k.leave(place, nil)
 	}
 }
 
@@ -120,8 +149,9 @@ func (k *Keeper) result(uid string, out *table.Outcome) *Result {
 		Blockers: k.blockers(out.Blockers),
 		Cycle:    out.Cycle,
 		Exp:      k.left(uid, out.Tokens),
-		version:  out.Version,
-		prior:    out.Prior,
+	}
+	if out.Status == table.Granted {
+		k.expect(uid, out.Tokens)
 	}
 	if out.Status == table.InLine {
 		c, ok := k.calls[out.Place]
@@ -177,30 +207,51 @@ func (k *Keeper) detach(c *call) (cancel *table.Command, blockers []holdfast.Blo
 	if c.waiting > 0 {
 		return nil, k.blockers(k.table.Blockers(c.place))
 	}
+	c.leaving++
 	return &table.Command{Op: table.Cancel, Place: c.place, Seen: k.table.Applied()}, nil
 }
 
-// receive gives the grant of a call, if there is one, to a request that is
-// here to take it. To one that is gone it gives the grant when nobody else
-// has taken it or waits to, so that it is taken back (rule 9).
-func (k *Keeper) receive(c *call, here bool) *table.Grant {
+// detached ends what detach began: the place has been left, or its owner has
+// come back to it meanwhile.
+func (k *Keeper) detached(c *call) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if c.grant == nil {
-		return nil
-	}
-	c.received = c.received || here
-	if !here && (c.received || c.waiting > 0) {
-		return nil
-	}
-	return c.grant
+	c.leaving--
 }
 
-// answer is what a request hears of its grant.
-func (k *Keeper) answer(grant *table.Grant) holdfast.Grant {
+// tell gives the answer to a request that was let in, and notes that its
+// owner knows of its holds now.
+func (k *Keeper) tell(uid string, tokens []holdfast.Token) holdfast.Grant {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return holdfast.Grant{Tokens: slices.Clone(grant.Tokens), Exp: k.left(grant.UID, grant.Tokens)}
+	if k.clock != nil {
+		k.clock.Tell(uid, tokens)
+	}
+	return holdfast.Grant{Tokens: slices.Clone(tokens), Exp: k.left(uid, tokens)}
+}
+
+// expect notes that an answer with these tokens is under way: tell or undo
+// must follow.
+func (k *Keeper) expect(uid string, tokens []holdfast.Token) {
+	if k.clock != nil {
+		k.clock.Expect(uid, tokens)
+	}
+}
+
+// undo gives the command that takes back what a grant made when its answer
+// cannot be given, as far as its owner does not learn of it from another one
+// (rule 9); nil if that is nothing.
+func (k *Keeper) undo(uid string, tokens []holdfast.Token) *table.Command {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.clock == nil {
+		return nil
+	}
+	unknown := k.clock.Doubt(uid, tokens)
+	if len(unknown) == 0 {
+		return nil
+	}
+	return &table.Command{Op: table.TakeBack, UID: uid, Tokens: unknown, Seen: k.table.Applied()}
 }
 
 // Replace goes on with another table: the one of a snapshot. Whoever waits

@@ -64,10 +64,10 @@ func (s *Service) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.
 		case err != nil:
 			return holdfast.Grant{}, err
 		case r.Status == table.Granted && ctx.Err() != nil:
-			s.takeBack(ctx, req.UID, r.version, r.Tokens, r.prior)
+			s.takeBack(ctx, req.UID, r.Tokens)
 			return holdfast.Grant{}, context.Cause(ctx)
 		case r.Status == table.Granted:
-			return holdfast.Grant{Tokens: r.Tokens, Exp: r.Exp}, nil
+			return s.keeper.tell(req.UID, r.Tokens), nil
 		case r.Status == table.Deadlock:
 			return holdfast.Grant{}, holdfast.Deadlock(r.Cycle)
 		case r.Status == table.Refused:
@@ -93,21 +93,23 @@ func (s *Service) await(ctx context.Context, c *call, end time.Time) (_ holdfast
 	case <-ctx.Done():
 	case <-s.closing:
 	}
-	blockers, err := s.leave(ctx, c)
 	gone := ctx.Err() != nil
-	grant := s.keeper.receive(c, !gone)
+	if !gone && s.stopping() && !c.isOver() {
+		// The place stays: a store that keeps it will have it for the client
+		// that comes back.
+		return holdfast.Grant{}, false, ErrStopping()
+	}
+	blockers, err := s.leave(ctx, c)
 	switch {
-	case grant != nil && gone:
-		s.takeBack(ctx, grant.UID, grant.Version, grant.Tokens, grant.Prior)
+	case c.isOver() && c.grant != nil && !gone:
+		return s.keeper.tell(c.grant.UID, c.grant.Tokens), false, nil
+	case c.isOver() && c.grant != nil:
+		s.takeBack(ctx, c.grant.UID, c.grant.Tokens)
 		return holdfast.Grant{}, false, context.Cause(ctx)
-	case grant != nil:
-		return s.keeper.answer(grant), false, nil
 	case gone:
 		return holdfast.Grant{}, false, context.Cause(ctx)
 	case err != nil:
 		return holdfast.Grant{}, false, err
-	case s.stopping():
-		return holdfast.Grant{}, false, ErrStopping()
 	case time.Now().Before(end):
 		return holdfast.Grant{}, true, nil
 	}
@@ -122,6 +124,7 @@ func (s *Service) leave(ctx context.Context, c *call) ([]holdfast.Blocker, error
 		return blockers, nil
 	}
 	r, err := s.log.Propose(context.WithoutCancel(ctx), cancel)
+	s.keeper.detached(c)
 	if err != nil {
 		return nil, err
 	}
@@ -129,20 +132,22 @@ func (s *Service) leave(ctx context.Context, c *call) ([]holdfast.Blocker, error
 }
 
 // takeBack undoes a grant that nobody received (rule 9).
-func (s *Service) takeBack(ctx context.Context, uid string, version uint64, tokens []holdfast.Token, prior []holdfast.Hold) {
-	if undo := table.Undo(uid, version, tokens, prior); len(undo.Tokens) > 0 {
+func (s *Service) takeBack(ctx context.Context, uid string, tokens []holdfast.Token) {
+	if undo := s.keeper.undo(uid, tokens); undo != nil {
 		s.log.Propose(context.WithoutCancel(ctx), undo)
 	}
 }
 
 // Abandon puts in order what a Lock command has done whose result nobody
 // waits for any more.
-func (s *Service) Abandon(ctx context.Context, cmd *table.Command, r *Result) {
+func (s *Service) Abandon(cmd *table.Command, r *Result) {
+	gone, leave := context.WithCancel(context.Background())
+	leave()
 	switch {
 	case r.Status == table.Granted:
-		s.takeBack(ctx, cmd.UID, r.version, r.Tokens, r.prior)
+		s.takeBack(gone, cmd.UID, r.Tokens)
 	case r.call != nil:
-		s.leave(ctx, r.call)
+		s.await(gone, r.call, time.Now())
 	}
 }
 
@@ -173,6 +178,7 @@ func (s *Service) Extend(ctx context.Context, req holdfast.ExtendRequest) (holdf
 	if err != nil {
 		return holdfast.Extension{}, err
 	}
+	s.keeper.tell(req.UID, r.Tokens)
 	return holdfast.Extension{Tokens: r.Tokens, Lost: r.Lost, Exp: r.Exp}, nil
 }
 

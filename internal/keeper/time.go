@@ -26,6 +26,7 @@ func (k *Keeper) startClock() {
 	k.clock = lease.New()
 	k.table.EachHold(func(h *holdfast.Hold) {
 		k.clock.Begin(h.Key, h.UID, h.Version, h.Exp)
+		k.clock.Tell(h.UID, []holdfast.Token{{Key: h.Key, Version: h.Version}}) // by an earlier leader, for all that is known
 	})
 	k.armed = time.Time{}
 	k.rearm()
@@ -85,4 +86,39 @@ func (k *Keeper) expireSome(ctx context.Context, log Log) bool {
 		log.Propose(ctx, &table.Command{Op: table.Expire, Ended: ended, Seen: seen})
 	}
 	return len(ended) == expireBatch
+}
+
+// LeaveEmptyPlaces keeps the places in line at which nobody waits here, since
+// their clients knew another leader, for so long; a client that comes back
+// within that time finds its old place. Then it leaves those that are still
+// empty, and takes back what they were granted meanwhile (rule 9).
+func (k *Keeper) LeaveEmptyPlaces(ctx context.Context, log Log, keep time.Duration) {
+	k.mu.Lock()
+	places := k.table.Places()
+	k.unmet = []table.Grant{}
+	k.mu.Unlock()
+	select {
+	case <-time.After(keep):
+	case <-ctx.Done():
+		return
+	}
+	for _, place := range places {
+		k.mu.Lock()
+		_, attended := k.calls[place]
+		cancel := &table.Command{Op: table.Cancel, Place: place, Seen: k.table.Applied()}
+		empty := !attended && k.table.InLine(place)
+		k.mu.Unlock()
+		if empty {
+			log.Propose(ctx, cancel)
+		}
+	}
+	k.mu.Lock()
+	unmet := k.unmet
+	k.unmet = nil
+	k.mu.Unlock()
+	for i := range unmet {
+		if undo := k.undo(unmet[i].UID, unmet[i].Tokens); undo != nil {
+			log.Propose(ctx, undo)
+		}
+	}
 }

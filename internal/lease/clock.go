@@ -34,6 +34,9 @@ type lease struct {
 	deadline int64 // ms from start
 	look     int64 // when to look at it: deadline, or later when it has been found due
 	index    int   // in the queue
+	expected int32 // answers under way that tell its owner of it
+	known    bool  // its owner has been told of it
+	doubted  bool  // somebody means to end it: how it goes on is decided in the log
 }
 
 // New gives a clock without deadlines.
@@ -67,7 +70,10 @@ func (c *Clock) Begin(key, uid string, version uint64, exp time.Duration) {
 		c.leases[n] = l
 		c.queue = append(c.queue, l)
 	}
-	l.version = version
+	if l.version != version {
+		l.version, l.known, l.expected = version, false, 0
+	}
+	l.doubted = false
 	l.deadline = max(l.deadline, now+exp.Milliseconds())
 	l.look = l.deadline
 	heap.Fix(&c.queue, l.index)
@@ -92,6 +98,46 @@ func (c *Clock) Left(key, uid string) (left, held time.Duration) {
 	return millis(max(0, l.deadline-now)), millis(max(0, now-l.since))
 }
 
+// Expect notes that an answer is under way that tells the owner of these
+// holds. It must be followed by Tell or Doubt.
+func (c *Clock) Expect(uid string, tokens []holdfast.Token) {
+	c.each(uid, tokens, func(l *lease) { l.expected++ })
+}
+
+// Tell notes that the owner has been told of these holds.
+func (c *Clock) Tell(uid string, tokens []holdfast.Token) {
+	c.each(uid, tokens, func(l *lease) { l.known = true })
+}
+
+// Doubt notes that an answer which was expected will not be given. It yields
+// the tokens of those holds of which the owner has not been told and will not
+// be; whoever asks means to take them back.
+func (c *Clock) Doubt(uid string, tokens []holdfast.Token) []holdfast.Token {
+	var unknown []holdfast.Token
+	c.each(uid, tokens, func(l *lease) {
+		if l.expected--; l.expected <= 0 && !l.known {
+			l.doubted = true
+			unknown = append(unknown, holdfast.Token{Key: l.key, Version: l.version})
+		}
+	})
+	return unknown
+}
+
+func (c *Clock) each(uid string, tokens []holdfast.Token, do func(*lease)) {
+	for _, token := range tokens {
+		if l, ok := c.leases[name{token.Key, uid}]; ok && l.version == token.Version {
+			do(l)
+		}
+	}
+}
+
+// Doubted says whether the hold of uid on key was yielded by Due or Doubt,
+// and nothing has been heard of it since: it may be over at any moment.
+func (c *Clock) Doubted(key, uid string) bool {
+	l, ok := c.leases[name{key, uid}]
+	return ok && l.doubted
+}
+
 // Next is when to call Due next, with a monotonic reading; the zero time if
 // there is nothing to come back for.
 func (c *Clock) Next() time.Time {
@@ -112,6 +158,7 @@ func (c *Clock) Due(most int, yield func(key, uid string, version uint64)) {
 		}
 		l := c.queue[0]
 		yield(l.key, l.uid, l.version)
+		l.doubted = true
 		l.look = now + again.Milliseconds()
 		heap.Fix(&c.queue, 0)
 	}

@@ -48,8 +48,8 @@ func (s *Store) Close() error {
 // log is the shortest way to the keeper.
 type log struct{ s *Store }
 
-func (l log) Propose(_ context.Context, cmd *table.Command) (*keeper.Result, error) {
-	if err := l.Verify(nil); err != nil {
+func (l log) Propose(ctx context.Context, cmd *table.Command) (*keeper.Result, error) {
+	if err := l.Verify(ctx); err != nil {
 		return nil, err
 	}
 	return l.s.keeper.Apply(cmd), nil

@@ -16,10 +16,10 @@ import (
 //	message Token   { string key = 1; uint64 version = 2; }
 //	message Owned   { string uid = 1; Token token = 2; }
 //	message Hold    { string key = 1; string uid = 2; uint32 mode = 3; uint64 limit = 4; uint64 version = 5; uint64 exp_ms = 6;
-//	                  string note = 7; bool unclaimed = 8; uint64 touched = 9; }
+//	                  string note = 7; uint64 touched = 8; Hold prior = 9; }
 //	message Request { uint64 place = 1; string uid = 2; repeated Ask asks = 3; uint64 exp_ms = 4; string note = 5; uint64 asked = 6; }
 //	message Command { uint32 op = 1; string uid = 2; repeated Ask keys = 3; uint64 exp_ms = 4; string note = 5; bool wait = 6;
-//	                  repeated Token tokens = 7; repeated Hold prior = 8; repeated Owned ended = 9; uint64 seen = 10;
+//	                  repeated Token tokens = 7; bool no_tokens = 8; repeated Owned ended = 9; uint64 seen = 10;
 //	                  uint64 place = 11; string key = 12; string reason = 13; uint64 floor = 14; }
 //
 // A reader skips fields that it does not know, so that fields can be added.
@@ -39,9 +39,7 @@ func AppendCommand(b []byte, cmd *Command) []byte {
 	for i := range cmd.Tokens {
 		b = appendMessage(b, 7, func(b []byte) []byte { return appendToken(b, &cmd.Tokens[i]) })
 	}
-	for i := range cmd.Prior {
-		b = appendMessage(b, 8, func(b []byte) []byte { return appendHold(b, &hold{Hold: cmd.Prior[i]}) })
-	}
+	b = appendBool(b, 8, cmd.Tokens != nil && len(cmd.Tokens) == 0)
 	for i := range cmd.Ended {
 		b = appendMessage(b, 9, func(b []byte) []byte {
 			b = appendString(b, 1, cmd.Ended[i].UID)
@@ -56,7 +54,7 @@ func AppendCommand(b []byte, cmd *Command) []byte {
 }
 
 // ReadCommand reads what AppendCommand wrote. The command keeps nothing of
-// b. Tokens that were empty and not nil come back as nil.
+// b.
 func ReadCommand(b []byte) (*Command, error) {
 	cmd := &Command{}
 	err := fields(b, func(f field) error {
@@ -80,10 +78,7 @@ func ReadCommand(b []byte) (*Command, error) {
 			cmd.Tokens = append(cmd.Tokens, token)
 			return err
 		case 8:
-			var h hold
-			err := fields(f.bytes, func(f field) error { return readHold(&h, f) })
-			cmd.Prior = append(cmd.Prior, h.Hold)
-			return err
+			cmd.Tokens = []holdfast.Token{}
 		case 9:
 			owned, err := readOwned(f.bytes)
 			cmd.Ended = append(cmd.Ended, owned)
@@ -166,8 +161,11 @@ func appendHold(b []byte, h *hold) []byte {
 	b = appendUint(b, 5, h.Version)
 	b = appendUint(b, 6, uint64(h.Exp.Milliseconds()))
 	b = appendString(b, 7, h.Note)
-	b = appendBool(b, 8, h.unclaimed)
-	return appendUint(b, 9, h.touched)
+	b = appendUint(b, 8, h.touched)
+	if h.prior != nil {
+		b = appendMessage(b, 9, func(b []byte) []byte { return appendHold(b, &hold{Hold: *h.prior}) })
+	}
+	return b
 }
 
 func readHold(h *hold, f field) error {
@@ -187,9 +185,16 @@ func readHold(h *hold, f field) error {
 	case 7:
 		h.Note = string(f.bytes)
 	case 8:
-		h.unclaimed = f.value != 0
-	case 9:
 		h.touched = f.value
+	case 9:
+		var prior hold
+		h.prior = &prior.Hold
+		return fields(f.bytes, func(f field) error {
+			if f.number == 9 {
+				return errField // a prior hold has none of its own
+			}
+			return readHold(&prior, f)
+		})
 	}
 	return nil
 }

@@ -11,14 +11,14 @@ import (
 func everyCommand() []*Command {
 	asks := []holdfast.Ask{{Key: "a/b", Mode: holdfast.Shared, Limit: 300}, {Key: "☂"}}
 	tokens := []holdfast.Token{{Key: "a/b", Version: holdfast.VersionEnd - 1}, {Key: "☂", Version: 1}}
-	prior := []holdfast.Hold{{Key: "☂", UID: "u", Mode: holdfast.Shared, Limit: 2, Version: 7, Exp: time.Second, Note: "n"}}
 	return []*Command{
 		{Op: Lock, UID: "u", Keys: asks, Exp: holdfast.MaxExp, Note: "why", Wait: true},
 		{Op: Unlock, UID: "u", Tokens: tokens},
 		{Op: Extend, UID: "u", Tokens: tokens, Exp: time.Millisecond},
 		{Op: Extend, UID: "u", Exp: time.Millisecond},
+		{Op: Extend, UID: "u", Exp: time.Millisecond, Tokens: []holdfast.Token{}},
 		{Op: Cancel, Place: 1 << 40, Seen: 9},
-		{Op: TakeBack, UID: "u", Tokens: tokens, Prior: prior},
+		{Op: TakeBack, UID: "u", Tokens: tokens, Seen: 3},
 		{Op: Expire, Ended: []Owned{{UID: "u", Token: tokens[0]}, {UID: "v", Token: tokens[1]}}, Seen: 12345678},
 		{Op: Force, Key: "a/b", Reason: "stuck"},
 		{Op: Raise, Floor: holdfast.VersionEnd - 1},

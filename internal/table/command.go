@@ -15,7 +15,7 @@ const (
 	Unlock                 // give tokens back
 	Extend                 // start lives anew
 	Cancel                 // leave the line
-	TakeBack               // undo a grant that nobody received, as far as its owner has not asked for or extended its holds since
+	TakeBack               // undo a grant that nobody received
 	Expire                 // end holds that have run out
 	Force                  // release a key whoever holds it
 	Raise                  // lift the version counter
@@ -42,9 +42,8 @@ type Command struct {
 	Note   string           // Lock
 	Wait   bool             // Lock: stand in line when it cannot be granted now
 	Tokens []holdfast.Token // Unlock, TakeBack: what to release. Extend: what to extend; nil for all that UID holds
-	Prior  []holdfast.Hold  // TakeBack: Grant.Prior
 	Ended  []Owned          // Expire: the holds that ran out
-	Seen   uint64           // Expire, Cancel: Table.Applied when it was decided; what was asked for again since then stays
+	Seen   uint64           // Expire, Cancel, TakeBack: Table.Applied when it was decided; what was asked for again since then stays
 	Place  uint64           // Cancel: the place in line
 	Key    string           // Force
 	Reason string           // Force
@@ -88,7 +87,7 @@ type Outcome struct {
 	Cycle    []holdfast.Link    // Deadlock
 
 	// Grants are the waiters that the command let in, first come first. The
-	// slices inside belong to the receiver.
+	// tokens inside belong to the receiver.
 	Grants []Grant
 
 	// Events are all changes, in their order: every hold that began
@@ -100,21 +99,7 @@ type Outcome struct {
 
 // Grant is a waiter that was let in.
 type Grant struct {
-	Place   uint64
-	UID     string
-	Version uint64           // the number of this grant; zero if everything was held already
-	Tokens  []holdfast.Token // in the order asked
-	Prior   []holdfast.Hold  // the shared holds that the grant made exclusive, as they were before
-}
-
-// Undo gives the command that takes a grant back if nobody receives it: all
-// that it made, and nothing that it only extended.
-func Undo(uid string, version uint64, tokens []holdfast.Token, prior []holdfast.Hold) *Command {
-	cmd := &Command{Op: TakeBack, UID: uid, Prior: prior}
-	for _, token := range tokens {
-		if token.Version == version {
-			cmd.Tokens = append(cmd.Tokens, token)
-		}
-	}
-	return cmd
+	Place  uint64
+	UID    string
+	Tokens []holdfast.Token // in the order asked
 }

@@ -48,8 +48,9 @@ reached by many holders, and each of them can make room: a circle through it
 is a deadlock only if too few of them stand outside any circle. So the
 search first sets aside, again and again, every owner that can still go on
 once those set aside have given back what they hold; a circle among the rest
-is real. An owner that has several requests under way at once may close a
-circle when one of them is granted, rather than when it asks: that circle is
-left to the end of their waits.
+is real. Two circles are closed by no request, and are left to the end of the
+waits in them: an owner that has several requests under way at once may close
+one when one of them is granted; and so may one that loses, in line, a hold
+which covered a part of what it asks.
 */
 package table

@@ -64,6 +64,51 @@ func (t *Table) Blockers(place uint64) []holdfast.Blocker {
 	return t.out.Blockers
 }
 
+// Prolongs gives the holds that a Lock or Extend command would start anew, if
+// that is all that it would do and they would change in nothing that the
+// table keeps; nil otherwise.
+func (t *Table) Prolongs(cmd *Command) []holdfast.Hold {
+	var holds []holdfast.Hold
+	same := func(h *hold) bool {
+		if h == nil || cmd.Exp > h.Exp || cmd.Note != "" && cmd.Note != h.Note {
+			return false
+		}
+		holds = append(holds, h.Hold)
+		return true
+	}
+	switch {
+	case cmd.Op == Lock:
+		for i := range cmd.Keys {
+			if !t.covered(cmd.UID, &cmd.Keys[i]) || !same(t.holdOf(cmd.UID, cmd.Keys[i].Key)) {
+				return nil
+			}
+		}
+	case cmd.Op == Extend && cmd.Tokens != nil:
+		for _, token := range cmd.Tokens {
+			if !same(t.named(cmd.UID, token)) {
+				return nil
+			}
+		}
+	case cmd.Op == Extend:
+		for _, h := range t.holdsOf(cmd.UID) {
+			if !same(h) {
+				return nil
+			}
+		}
+	}
+	return holds
+}
+
+// Places gives the places in line, first come first.
+func (t *Table) Places() []uint64 {
+	places := make([]uint64, 0, t.requests.Len())
+	t.requests.Scan(func(r *request) bool {
+		places = append(places, r.place)
+		return true
+	})
+	return places
+}
+
 // Key gives the state of one key, held or not.
 func (t *Table) Key(key string) KeyState {
 	state := KeyState{Key: key}

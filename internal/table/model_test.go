@@ -19,13 +19,12 @@ type model struct {
 	holds   []holdfast.Hold // in the order of key and uid
 	line    []modelRequest  // first come first
 
-	// unclaimed are the holds whose owners have not asked for or extended
-	// them since they were granted.
-	unclaimed map[holdfast.Token]bool
-
 	// touched is the command that began the life of a hold, at first or anew.
 	applied uint64
 	touched map[holdfast.Token]uint64
+
+	// prior is the shared hold that an upgrade replaced.
+	prior map[holdfast.Token]holdfast.Hold
 
 	passing int // grants that needed a waiter to be passed over
 }
@@ -45,14 +44,14 @@ type modelRequest struct {
 const behindAll = math.MaxUint64
 
 func newModel(floor uint64) *model {
-	return &model{counter: floor, unclaimed: map[holdfast.Token]bool{}, touched: map[holdfast.Token]uint64{}}
+	return &model{counter: floor, prior: map[holdfast.Token]holdfast.Hold{}, touched: map[holdfast.Token]uint64{}}
 }
 
 func (m *model) clone() *model {
 	c := *m
 	c.holds = slices.Clone(m.holds)
 	c.line = slices.Clone(m.line)
-	c.unclaimed = maps.Clone(m.unclaimed)
+	c.prior = maps.Clone(m.prior)
 	c.touched = maps.Clone(m.touched)
 	return &c
 }
@@ -89,8 +88,7 @@ func (m *model) lock(cmd *Command, out *Outcome) {
 	r := modelRequest{behindAll, cmd.UID, cmd.Keys, cmd.Exp, cmd.Note, m.applied}
 	if m.grantable(r) {
 		out.Status = Granted
-		grant := m.grant(r, out)
-		out.Tokens, out.Version, out.Prior = grant.Tokens, grant.Version, grant.Prior
+		out.Tokens = m.grant(r, out).Tokens
 		return
 	}
 	if !cmd.Wait {
@@ -147,7 +145,6 @@ func (m *model) extend(cmd *Command, out *Outcome) {
 			continue
 		}
 		h.Exp = max(h.Exp, cmd.Exp)
-		delete(m.unclaimed, token)
 		m.touched[token] = m.applied
 		out.Tokens = append(out.Tokens, token)
 		tellOfHold(holdfast.EventExtended, *h, cmd.Exp, "", out)
@@ -171,16 +168,16 @@ func (m *model) cancel(cmd *Command, out *Outcome) {
 func (m *model) takeBack(cmd *Command, out *Outcome) {
 	for _, token := range cmd.Tokens {
 		h := m.exactly(cmd.UID, token)
-		if h == nil || !m.unclaimed[token] {
+		if h == nil || m.touched[token] > cmd.Seen {
 			continue
 		}
 		out.Tokens = append(out.Tokens, token)
-		before := slices.IndexFunc(cmd.Prior, func(p holdfast.Hold) bool { return p.Key == token.Key })
-		if before < 0 {
+		prior, upgraded := m.prior[token]
+		if !upgraded {
 			m.end(*h, holdfast.EventReleased, "", out)
 			continue
 		}
-		*h = cmd.Prior[before]
+		*h = prior
 		m.touched[holdfast.Token{Key: h.Key, Version: h.Version}] = m.applied
 		tellOfHold(holdfast.EventGranted, *h, h.Exp, "", out)
 	}
@@ -228,26 +225,23 @@ func (m *model) grant(r modelRequest, out *Outcome) Grant {
 	}
 	if slices.ContainsFunc(r.asks, func(ask holdfast.Ask) bool { return !m.covered(r.uid, ask) }) {
 		m.counter++
-		g.Version = m.counter
 	}
 	for _, ask := range r.asks {
 		h := m.hold(r.uid, ask.Key)
 		if h == nil || !h.Covers(ask.Mode) {
 			if h != nil {
-				delete(m.unclaimed, holdfast.Token{Key: h.Key, Version: h.Version})
-				g.Prior = append(g.Prior, *h)
+				m.prior[holdfast.Token{Key: h.Key, Version: m.counter}] = *h
 			}
-			h = m.begin(r, ask, g.Version)
+			h = m.begin(r, ask, m.counter)
 			tellOfHold(holdfast.EventGranted, *h, r.exp, "", out)
-			m.unclaimed[holdfast.Token{Key: h.Key, Version: h.Version}] = true
 		} else {
-			delete(m.unclaimed, holdfast.Token{Key: h.Key, Version: h.Version})
 			h.Exp = max(h.Exp, r.exp)
 			h.Note = cmp.Or(r.note, h.Note)
 			tellOfHold(holdfast.EventExtended, *h, r.exp, "", out)
 		}
-		g.Tokens = append(g.Tokens, holdfast.Token{Key: h.Key, Version: h.Version})
-		m.touched[holdfast.Token{Key: h.Key, Version: h.Version}] = m.applied
+		token := holdfast.Token{Key: h.Key, Version: h.Version}
+		g.Tokens = append(g.Tokens, token)
+		m.touched[token] = m.applied
 	}
 	return g
 }

@@ -271,8 +271,7 @@ func (h *history) drawCancel() Command {
 	return Command{Op: Cancel, Seen: h.drawSeen(), Place: pick(h, "waiter", h.model.line...).place}
 }
 
-// drawTakeBack takes back what a late grant gave anew, as a server does, or,
-// now and then, all that it named.
+// drawTakeBack takes back what a late grant gave, as a server does.
 func (h *history) drawTakeBack() Command {
 	if len(h.granted) == 0 {
 		return h.drawLock()
@@ -280,16 +279,16 @@ func (h *history) drawTakeBack() Command {
 	newest := slices.Clone(h.granted) // first
 	slices.Reverse(newest)
 	g := pick(h, "grant", newest...)
-	upgraded := func(g Grant) bool { return len(g.Prior) > 0 }
+	upgraded := func(g Grant) bool {
+		return slices.ContainsFunc(g.Tokens, func(token holdfast.Token) bool {
+			_, upgraded := h.model.prior[token]
+			return upgraded
+		})
+	}
 	if i := slices.IndexFunc(newest, upgraded); i >= 0 && h.chance("upgrade", 2) {
 		g = newest[i]
 	}
-	cmd := Command{Op: TakeBack, UID: g.UID, Tokens: g.Tokens, Prior: g.Prior}
-	if !h.chance("all", 6) {
-		older := func(token holdfast.Token) bool { return token.Version != g.Version }
-		cmd.Tokens = slices.DeleteFunc(slices.Clone(g.Tokens), older)
-	}
-	return cmd
+	return Command{Op: TakeBack, UID: g.UID, Tokens: g.Tokens, Seen: h.drawSeen()}
 }
 
 func (h *history) drawForce() Command {
@@ -324,7 +323,7 @@ func (cmd *said) String() string {
 	case Cancel:
 		say("place=%d", cmd.Place)
 	case TakeBack:
-		say("prior=%+v", cmd.Prior)
+		say("seen=%d", cmd.Seen)
 	case Force:
 		say("%s reason=%q", cmd.Key, cmd.Reason)
 	case Raise:

@@ -45,12 +45,7 @@ func (c *tally) command(cmd *Command, out Outcome, passing int) {
 		c.count("granted past a waiter")
 	}
 	for _, g := range out.Grants {
-		switch {
-		case g.Version == 0:
-			c.count("late grant of nothing new")
-		case len(g.Prior) > 0:
-			c.count("late upgrade")
-		case len(g.Tokens) > 1:
+		if len(g.Tokens) > 1 {
 			c.count("late grant of several keys")
 		}
 	}
@@ -85,9 +80,9 @@ var rare = map[string]int{
 	"op cancel": 200, "op expire": 200, "op extend": 500, "op force": 500, "op raise": 1000, "op take-back": 200,
 	"found in line": 200, "several blockers": 200,
 	"circle of 2": 200, "circle of 3": 10_000,
-	"granted past a waiter": 200, "grant lets others in": 50_000, "joining lets others in": 20_000,
-	"several late grants at once": 500, "late grant of several keys": 200, "late grant of nothing new": 500,
-	"late upgrade": 1000, "upgrade taken back": 20_000,
+	"granted past a waiter": 200, "grant lets others in": 10_000, "joining lets others in": 20_000,
+	"several late grants at once": 500, "late grant of several keys": 200,
+	"upgrade taken back":          20_000,
 	"circle made by a rash owner": 1000, "snapshot": 2000, "old snapshot": 5000,
 }
 

@@ -160,7 +160,6 @@ func plainGrants(grants []Grant) []Grant {
 	grants = slices.Clone(grants)
 	for i, g := range grants {
 		grants[i].Tokens = orNil(g.Tokens)
-		grants[i].Prior = orNil(g.Prior)
 	}
 	return orNil(grants)
 }
@@ -245,26 +244,24 @@ func (h *history) checkHolds() {
 // checkVersions: every grant that makes something new has one number of its
 // own, greater than all before.
 func (h *history) checkVersions(out *Outcome) {
-	fresh := func(version uint64, tokens []holdfast.Token) {
-		if version <= h.version {
-			h.t.Fatalf("version %d was granted after %d", version, h.version)
-		}
+	grant := func(tokens []holdfast.Token) {
+		newest := slices.MaxFunc(tokens, func(a, b holdfast.Token) int { return cmp.Compare(a.Version, b.Version) }).Version
 		for _, token := range tokens {
-			if token.Version > h.version && token.Version != version {
+			if token.Version > h.version && token.Version != newest {
 				h.t.Fatalf("two new versions in one grant: %v", tokens)
 			}
 		}
-		h.version = version
+		h.version = max(h.version, newest)
 	}
-	newest := func(a, b holdfast.Token) int { return cmp.Compare(a.Version, b.Version) }
 	if out.Status == Granted {
-		if last := slices.MaxFunc(out.Tokens, newest).Version; last > h.version {
-			fresh(last, out.Tokens)
-		}
+		grant(out.Tokens)
 	}
 	for _, g := range out.Grants {
-		if g.Version != 0 {
-			fresh(g.Version, g.Tokens)
+		grant(g.Tokens)
+	}
+	for _, e := range out.Events {
+		if e.Type == holdfast.EventGranted && e.Version > h.version {
+			h.t.Fatalf("version %d was granted and not answered", e.Version)
 		}
 	}
 }

@@ -20,7 +20,7 @@ import (
 //	unlock UID KEY@VERSION …
 //	extend UID [KEY@VERSION …] [exp=MS]
 //	cancel PLACE [ago=N]            decided N commands ago
-//	take-back PLACE                 the grant of that place, as it was answered
+//	take-back UID KEY@VERSION … [ago=N]
 //	expire UID KEY@VERSION [ago=N]
 //	force KEY REASON
 //	raise VERSION
@@ -31,7 +31,7 @@ import (
 //	events                          what the last command reported
 func TestRules(t *testing.T) {
 	datadriven.Walk(t, "testdata/rules", func(t *testing.T, path string) {
-		s := &script{table: New(0), grants: map[uint64]Grant{}}
+		s := &script{table: New(0)}
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			s.t = t
 			return s.run(d)
@@ -43,7 +43,6 @@ type script struct {
 	t      *testing.T
 	table  *Table
 	events []holdfast.Event
-	grants map[uint64]Grant // by place
 }
 
 func (s *script) run(d *datadriven.TestData) string {
@@ -87,8 +86,7 @@ func (s *script) run(d *datadriven.TestData) string {
 	case "cancel":
 		return s.apply(&Command{Op: Cancel, Place: s.number(words[0]), Seen: seen})
 	case "take-back":
-		grant := s.grants[s.number(words[0])]
-		return s.apply(Undo(grant.UID, grant.Version, grant.Tokens, grant.Prior))
+		return s.apply(&Command{Op: TakeBack, UID: words[0], Tokens: s.tokens(words[1:]), Seen: seen})
 	case "expire":
 		return s.apply(&Command{Op: Expire, Ended: []Owned{{UID: words[0], Token: s.tokens(words[1:])[0]}}, Seen: seen})
 	case "force":
@@ -197,7 +195,6 @@ func (s *script) apply(cmd *Command) string {
 		fmt.Fprintf(&b, "  %s %s %s %s\n", blocker.UID, how, blocker.Key, facts(blocker.Mode, 0, blocker.Version, 0, blocker.Note))
 	}
 	for _, grant := range out.Grants {
-		s.grants[grant.Place] = grant
 		fmt.Fprintf(&b, "then place %d, %s:%s\n", grant.Place, grant.UID, list(grant.Tokens))
 	}
 	return b.String()

@@ -31,10 +31,7 @@ func (t *Table) settle() {
 			continue
 		}
 		t.leave(w)
-		tokens, version, prior := t.grant(w.request, nil)
-		t.out.Grants = append(t.out.Grants, Grant{
-			Place: w.place, UID: w.uid, Version: version, Tokens: tokens, Prior: prior,
-		})
+		t.out.Grants = append(t.out.Grants, Grant{Place: w.place, UID: w.uid, Tokens: t.grant(w.request, nil)})
 	}
 }
 
@@ -95,6 +92,14 @@ func (t *Table) gained(h *hold) {
 	// A waiter's limit does not count any more once its owner holds the key.
 	if waitedFor && (h.Limit > 0 || l.limited > 0) {
 		t.opened(h.Key)
+	}
+}
+
+// lost is called when uid has lost a hold, or a better one: what it asks in
+// line may not be covered any more, and so may wait for others.
+func (t *Table) lost(uid string) {
+	if len(t.waitersOf(uid)) > 0 {
+		t.lookAtArmed()
 	}
 }
 

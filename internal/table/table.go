@@ -37,12 +37,12 @@ type Table struct {
 type hold struct {
 	holdfast.Hold
 
-	// unclaimed is a hold that was not asked for again or extended since it
-	// was granted: its owner may not know of it, so it may be taken back.
-	unclaimed bool
-
 	// touched is the command that began its life, for the first time or anew.
 	touched uint64
+
+	// prior is, after an upgrade, the shared hold from before: what its owner
+	// still has when the upgrade is taken back.
+	prior *holdfast.Hold
 }
 
 // newcomer is the place of a request that is not in line: behind everybody.
@@ -121,7 +121,7 @@ func (t *Table) lock(cmd *Command) {
 	r := request{place: newcomer, uid: cmd.UID, asks: cmd.Keys, exp: cmd.Exp, note: cmd.Note}
 	if t.grantable(&r) {
 		t.out.Status = Granted
-		t.out.Tokens, t.out.Version, t.out.Prior = t.grant(&r, t.out.Tokens)
+		t.out.Tokens = t.grant(&r, t.out.Tokens)
 		return
 	}
 	if !cmd.Wait {
@@ -187,28 +187,20 @@ func (t *Table) cancel(cmd *Command) {
 func (t *Table) takeBack(cmd *Command) {
 	for _, token := range cmd.Tokens {
 		h := t.named(cmd.UID, token)
-		if h == nil || !h.unclaimed {
+		if h == nil || h.touched > cmd.Seen {
 			continue
 		}
 		t.out.Tokens = append(t.out.Tokens, token)
-		if prior := priorOn(cmd.Prior, token.Key); prior != nil {
-			back := &hold{Hold: *prior, touched: t.applied}
-			t.put(back)
-			t.say(holdfast.EventGranted, back, back.Exp, "")
-			t.opened(back.Key)
-		} else {
+		if h.prior == nil {
 			t.end(h, holdfast.EventReleased, "")
+			continue
 		}
+		back := &hold{Hold: *h.prior, touched: t.applied}
+		t.put(back)
+		t.say(holdfast.EventGranted, back, back.Exp, "")
+		t.lost(back.UID)
+		t.opened(back.Key)
 	}
-}
-
-func priorOn(holds []holdfast.Hold, key string) *holdfast.Hold {
-	for i := range holds {
-		if holds[i].Key == key {
-			return &holds[i]
-		}
-	}
-	return nil
 }
 
 func (t *Table) expire(cmd *Command) {
@@ -228,9 +220,9 @@ func (t *Table) force(cmd *Command) {
 }
 
 // grant makes holds of all that r asks. The versions of what it had stay; the
-// rest shares one new version, which is zero if there is no rest. The tokens
-// are appended to tokens.
-func (t *Table) grant(r *request, tokens []holdfast.Token) (_ []holdfast.Token, version uint64, prior []holdfast.Hold) {
+// rest shares one new version. The tokens are appended to tokens.
+func (t *Table) grant(r *request, tokens []holdfast.Token) []holdfast.Token {
+	var version uint64
 	for i := range r.asks {
 		ask := &r.asks[i]
 		own := t.holdOf(r.uid, ask.Key)
@@ -243,12 +235,12 @@ func (t *Table) grant(r *request, tokens []holdfast.Token) (_ []holdfast.Token, 
 			t.version++
 			version = t.version
 		}
-		h := &hold{unclaimed: true, touched: t.applied, Hold: holdfast.Hold{
+		h := &hold{touched: t.applied, Hold: holdfast.Hold{
 			Key: ask.Key, UID: r.uid, Mode: ask.Mode, Limit: ask.Limit,
 			Version: version, Exp: r.exp, Note: r.note,
 		}}
 		if own != nil {
-			prior = append(prior, own.Hold)
+			h.prior = &own.Hold
 			h.Exp = max(h.Exp, own.Exp)
 			if h.Note == "" {
 				h.Note = own.Note
@@ -259,12 +251,12 @@ func (t *Table) grant(r *request, tokens []holdfast.Token) (_ []holdfast.Token, 
 		t.gained(h)
 		tokens = append(tokens, holdfast.Token{Key: ask.Key, Version: version})
 	}
-	return tokens, version, prior
+	return tokens
 }
 
 // prolong starts a hold's life anew.
 func (t *Table) prolong(h *hold, exp time.Duration, note string) {
-	again := &hold{Hold: h.Hold, touched: t.applied}
+	again := &hold{Hold: h.Hold, touched: t.applied, prior: h.prior}
 	again.Exp = max(h.Exp, exp)
 	if note != "" {
 		again.Note = note
@@ -281,6 +273,7 @@ func (t *Table) end(h *hold, how holdfast.EventType, reason string) {
 		t.want(h.UID, -1)
 	}
 	t.say(how, h, 0, reason)
+	t.lost(h.UID)
 	t.opened(h.Key)
 }
 
