@@ -1,0 +1,141 @@
+package raftstore
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	wal "github.com/hashicorp/raft-wal"
+)
+
+// A data directory holds
+//
+//	LOCK        held by the process that uses the directory
+//	log/        the log and raft's own state
+//	snapshots/  the last two snapshots
+type disk struct {
+	lock      *os.File
+	log       *wal.WAL
+	snapshots *raft.FileSnapshotStore
+	life      uint64 // tells this process from every other that writes to the log
+}
+
+func openDisk(options Options) (_ *disk, err error) {
+	d := &disk{life: newLife()}
+	defer func() {
+		if err != nil {
+			d.Close()
+		}
+	}()
+	logDir := filepath.Join(options.Dir, "log")
+	if err := os.MkdirAll(logDir, 0o700); err != nil {
+		return nil, fmt.Errorf("the data directory cannot be made: %w", err)
+	}
+	if d.lock, err = lockDir(options.Dir); err != nil {
+		return nil, err
+	}
+	if d.log, err = wal.Open(logDir, wal.WithLogger(raftLogger(options.Logger))); err != nil {
+		return nil, fmt.Errorf("the log in %s cannot be read (%w): restore a backup into another directory, "+
+			"or, in a cluster, remove this node and let it join again with an empty one", logDir, err)
+	}
+	d.snapshots, err = raft.NewFileSnapshotStoreWithLogger(options.Dir, 2, raftLogger(options.Logger))
+	if err != nil {
+		return nil, fmt.Errorf("the snapshots in %s cannot be used: %w", options.Dir, err)
+	}
+	return d, nil
+}
+
+// lockDir keeps a second process out of the directory. The lock ends with
+// the process, however that ends.
+func lockDir(dir string) (*os.File, error) {
+	file, err := os.OpenFile(filepath.Join(dir, "LOCK"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("the data directory cannot be written: %w", err)
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("the data directory %s is in use by another process", dir)
+	}
+	return file, nil
+}
+
+func (d *disk) Close() error {
+	var errs []error
+	if d.log != nil {
+		errs = append(errs, d.log.Close())
+	}
+	if d.lock != nil {
+		errs = append(errs, d.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func newLife() uint64 {
+	var b [8]byte
+	rand.Read(b[:])
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+func (s *Store) startRaft() error {
+	config := raft.DefaultConfig()
+	config.LocalID = "alone"
+	config.HeartbeatTimeout = electionTimeout
+	config.ElectionTimeout = electionTimeout
+	config.LeaderLeaseTimeout = electionTimeout
+	config.CommitTimeout = commitTimeout
+	config.SnapshotThreshold = s.options.SnapshotEvery
+	config.TrailingLogs = s.options.SnapshotEvery / 4
+	config.BatchApplyCh = true
+	config.Logger = raftLogger(s.options.Logger)
+	config.NoLegacyTelemetry = true
+
+	address, transport := raft.NewInmemTransport("")
+	cache, err := raft.NewLogCache(512, s.disk.log)
+	if err != nil {
+		return err
+	}
+	known, err := raft.HasExistingState(cache, s.disk.log, s.disk.snapshots)
+	if err != nil {
+		return fmt.Errorf("the data directory cannot be read: %w", err)
+	}
+	if !known {
+		alone := raft.Configuration{Servers: []raft.Server{{ID: config.LocalID, Address: address}}}
+		if err := raft.BootstrapCluster(config, cache, s.disk.log, s.disk.snapshots, transport, alone); err != nil {
+			return fmt.Errorf("the data directory cannot be written: %w", err)
+		}
+	}
+	s.raft, err = raft.NewRaft(config, machine{s}, cache, s.disk.log, s.disk.snapshots, transport)
+	if err != nil {
+		return fmt.Errorf("the store cannot be started from %s: %w", s.options.Dir, err)
+	}
+	return nil
+}
+
+// The timeouts of raft for a cluster of one: it has nobody to wait for.
+const (
+	electionTimeout = 20 * time.Millisecond
+	commitTimeout   = 5 * time.Millisecond
+)
+
+// raftLogger gives raft's warnings to the store's logger.
+func raftLogger(logger *slog.Logger) hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{
+		Name: "raft", Level: hclog.Error, DisableTime: true, Output: lines{logger},
+	})
+}
+
+type lines struct{ logger *slog.Logger }
+
+func (l lines) Write(line []byte) (int, error) {
+	l.logger.Warn(strings.TrimSpace(string(line)))
+	return len(line), nil
+}

@@ -1,0 +1,75 @@
+package raftstore
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"holdfast/internal/table"
+)
+
+// lead follows whether this process leads, and does what a leader has to do.
+func (s *Store) lead() {
+	var stop func()
+	defer func() {
+		if stop != nil {
+			stop()
+		}
+	}()
+	for {
+		select {
+		case leader := <-s.raft.LeaderCh():
+			if stop != nil {
+				stop()
+				stop = nil
+			}
+			if leader {
+				stop = s.takeOver()
+			}
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+// takeOver makes this process the one that serves, and gives the function
+// that ends that.
+func (s *Store) takeOver() (stop func()) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	var done sync.WaitGroup
+	done.Go(func() {
+		// Everything that an earlier leader has answered is in the log; once
+		// this barrier is applied it is in the table.
+		for s.raft.Barrier(s.options.Patience).Error() != nil {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+		if s.keeper.Version() == 0 {
+			s.birth(ctx)
+		}
+		s.keeper.StartClock()
+		s.leading.Store(true)
+		done.Go(func() { s.keeper.LeaveEmptyPlaces(ctx, log{s}, s.options.KeepPlaces) })
+		s.keeper.WatchOver(ctx, log{s})
+	})
+	return func() {
+		s.leading.Store(false)
+		cancel()
+		done.Wait()
+		s.keeper.SendAway()
+	}
+}
+
+// birth lets the version counter begin at the microseconds of the wall clock
+// (rule 5): it is then beyond all that an earlier store has given.
+func (s *Store) birth(ctx context.Context) {
+	raise := &table.Command{Op: table.Raise, Floor: uint64(time.Now().UnixMicro())}
+	for ctx.Err() == nil {
+		if _, err := s.propose(ctx, raise); err == nil {
+			return
+		}
+	}
+}

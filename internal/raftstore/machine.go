@@ -1,0 +1,119 @@
+package raftstore
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"github.com/hashicorp/raft"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"holdfast/internal/keeper"
+	"holdfast/internal/table"
+)
+
+// An entry of the log is
+//
+//	1 byte     version of the format: 1
+//	8 bytes    the life of the process that wrote it, at random
+//	uvarint    number of the batch in that life
+//	commands   each a uvarint with its length and a message; see table.AppendCommand
+const entryVersion = 1
+
+func (s *Store) encode(b *batch) []byte {
+	entry := append(make([]byte, 0, 64+128*len(b.proposals)), entryVersion)
+	entry = binary.LittleEndian.AppendUint64(entry, s.disk.life)
+	entry = binary.AppendUvarint(entry, b.number)
+	var message []byte
+	for _, p := range b.proposals {
+		message = table.AppendCommand(message[:0], p.cmd)
+		entry = protowire.AppendBytes(entry, message)
+	}
+	return entry
+}
+
+// decode gives the commands in an entry, and who wrote it.
+func decode(entry []byte) (life, number uint64, commands []*table.Command, err error) {
+	if len(entry) < 9 || entry[0] != entryVersion {
+		return 0, 0, nil, fmt.Errorf("an entry of a format that this version does not know")
+	}
+	life = binary.LittleEndian.Uint64(entry[1:])
+	number, n := binary.Uvarint(entry[9:])
+	if n <= 0 {
+		return 0, 0, nil, fmt.Errorf("an entry without a number")
+	}
+	for rest := entry[9+n:]; len(rest) > 0; {
+		message, n := protowire.ConsumeBytes(rest)
+		if n < 0 {
+			return 0, 0, nil, fmt.Errorf("an entry that ends in the middle of a command")
+		}
+		rest = rest[n:]
+		cmd, err := table.ReadCommand(message)
+		if err != nil {
+			return 0, 0, nil, err
+		}
+		commands = append(commands, cmd)
+	}
+	return life, number, commands, nil
+}
+
+// machine is the state machine under raft. Raft calls Apply, Snapshot and
+// Restore from one goroutine, and Persist from another beside Apply.
+type machine struct{ s *Store }
+
+// Apply carries out an entry. The commands of this process are taken as they
+// were proposed; what others wrote is decoded.
+//
+// An entry that cannot be understood stops the process: going on without it
+// would make this table another one than everybody else's.
+func (m machine) Apply(entry *raft.Log) any {
+	life, number, commands, err := decode(entry.Data)
+	if err != nil {
+		panic(fmt.Sprintf("log entry %d: %v: a newer version of holdfast has written it; start that one", entry.Index, err))
+	}
+	if mine, ok := m.s.batches.Load(number); ok && life == m.s.disk.life {
+		b := mine.(*batch)
+		if b.answered.CompareAndSwap(false, true) {
+			for i, p := range b.proposals {
+				m.s.reply(p, answer{result: m.s.keeper.Apply(commands[i])})
+			}
+			return nil
+		}
+	}
+	for _, cmd := range commands {
+		m.s.keeper.Follow(cmd)
+	}
+	return nil
+}
+
+// Snapshot takes a snapshot in no time at all; see table.Snapshot.
+func (m machine) Snapshot() (raft.FSMSnapshot, error) {
+	return snapshot{m.s.keeper.Snapshot()}, nil
+}
+
+// Restore goes on with the table of a snapshot.
+func (m machine) Restore(from io.ReadCloser) error {
+	defer from.Close()
+	t, err := table.Read(from)
+	if err != nil {
+		return err
+	}
+	m.s.keeper.Replace(t)
+	return nil
+}
+
+type snapshot struct{ *table.Snapshot }
+
+// Persist writes the snapshot out beside the running table.
+func (s snapshot) Persist(sink raft.SnapshotSink) error {
+	if _, err := s.WriteTo(sink); err != nil {
+		sink.Cancel()
+		return err
+	}
+	return sink.Close()
+}
+
+// Release has nothing to do: memory that nobody uses is collected.
+func (s snapshot) Release() {}
+
+var _ keeper.Log = log{}
