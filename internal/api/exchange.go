@@ -1,0 +1,93 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"holdfast"
+	"holdfast/internal/wire"
+)
+
+const (
+	// ownLength is the size of an answer up to which net/http, which holds back
+	// that much, finds out the Content-Length by itself.
+	ownLength = 2048
+
+	// keptBuffer is the largest buffer that waits for the next request.
+	keptBuffer = 64 << 10
+)
+
+// Values of Content-Type. They are shared, and must not be changed.
+var (
+	typeJSON = []string{"application/json"}
+	typeText = []string{"text/plain; charset=utf-8"}
+	typeYAML = []string{"application/yaml"}
+)
+
+// exchange is one request and its answer. Exchanges are used again: a call
+// must not keep one, nor its buffers.
+type exchange struct {
+	writer  http.ResponseWriter
+	request *http.Request
+
+	key   string            // from the path, if the route has a {key}
+	query map[string]string // the parameters that were given
+
+	in  []byte // the body of the request
+	out []byte // the body of the answer, appended to by the call
+
+	contentType []string
+	written     bool
+}
+
+var exchanges = sync.Pool{New: func() any {
+	return &exchange{in: make([]byte, 0, 1024), out: make([]byte, 0, 1024)}
+}}
+
+func newExchange(w http.ResponseWriter, r *http.Request) *exchange {
+	x := exchanges.Get().(*exchange)
+	x.writer, x.request, x.contentType = w, r, typeJSON
+	return x
+}
+
+func (x *exchange) free() {
+	if cap(x.in) > keptBuffer || cap(x.out) > keptBuffer {
+		return
+	}
+	*x = exchange{in: x.in[:0], out: x.out[:0]}
+	exchanges.Put(x)
+}
+
+// write sends the answer that the call has appended.
+func (x *exchange) write(status int) {
+	x.written = true
+	if &x.contentType[0] == &typeJSON[0] {
+		x.out = append(x.out, '\n')
+	}
+	header := x.writer.Header()
+	header["Content-Type"] = x.contentType
+	if len(x.out) > ownLength || x.request.Method == http.MethodHead {
+		header.Set("Content-Length", strconv.Itoa(len(x.out)))
+	}
+	x.writer.WriteHeader(status)
+	_, _ = x.writer.Write(x.out) // an error means that the client has gone
+}
+
+// refuse sends a refusal instead of an answer.
+func (x *exchange) refuse(refusal *holdfast.Error) {
+	if seconds := wire.RetryAfter(refusal); seconds > 0 {
+		x.writer.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
+	}
+	x.out = wire.AppendError(x.out[:0], refusal)
+	x.contentType = typeJSON
+	x.write(wire.Status(refusal.Code))
+}
+
+// patient lifts the deadline for reading, which a request that takes its time
+// would run into: to net/http it looks like a client that has gone. It must
+// come after the body has been read, which the deadline is there for.
+func (x *exchange) patient() {
+	_ = http.NewResponseController(x.writer).SetReadDeadline(time.Time{})
+}

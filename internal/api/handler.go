@@ -1,0 +1,142 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"holdfast"
+)
+
+// Options are what a Handler can be told. The zero Options are fine.
+type Options struct {
+	// DefaultExp is the life of a hold when the request does not say; zero
+	// means holdfast.DefaultExp.
+	DefaultExp time.Duration
+
+	// Ready says whether the service can serve now, for /readyz: nil, or what
+	// is in the way. Nil means always.
+	Ready func(context.Context) error
+
+	// Logger is told what a client is not: panics and unexpected failures of
+	// the service. Nil means slog.Default.
+	Logger *slog.Logger
+}
+
+// Handler answers the requests of API.md from a service. It is safe for
+// concurrent use.
+type Handler struct {
+	service holdfast.Service
+	options Options
+	origins http.CrossOriginProtection
+
+	stopping context.Context // ends, with its cause, when those in line shall leave
+	stop     context.CancelCauseFunc
+}
+
+// New gives the handler of a service.
+func New(service holdfast.Service, options Options) *Handler {
+	if options.DefaultExp == 0 {
+		options.DefaultExp = holdfast.DefaultExp
+	}
+	if options.Logger == nil {
+		options.Logger = slog.Default()
+	}
+	h := &Handler{service: service, options: options}
+	h.stopping, h.stop = context.WithCancelCause(context.Background())
+	return h
+}
+
+// errStopping is what those hear who stand in line when the server stops.
+var errStopping = holdfast.Unavailable(nil, "the server is stopping; ask again")
+
+// Stop sends away everyone who stands in line, now and from now on. Requests
+// that do not wait are served as before. It may be called again.
+func (h *Handler) Stop() { h.stop(errStopping) }
+
+// untilStop gives a context for a request that may stand in line. The
+// function releases it.
+func (h *Handler) untilStop(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	unhook := context.AfterFunc(h.stopping, func() { cancel(context.Cause(h.stopping)) })
+	return ctx, func() {
+		unhook()
+		cancel(nil)
+	}
+}
+
+// ServeHTTP answers one request.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := newExchange(w, r)
+	defer x.free()
+	defer h.rescue(x)
+	if err := h.serve(x); err != nil {
+		h.refuse(x, err)
+		return
+	}
+	x.write(http.StatusOK)
+}
+
+func (h *Handler) serve(x *exchange) error {
+	if h.origins.Check(x.request) != nil {
+		return &holdfast.Error{
+			Code:    holdfast.CodeForbidden,
+			Message: "a web page of another origin may not ask here",
+		}
+	}
+	route, err := find(x)
+	if err != nil {
+		return err
+	}
+	if err := x.readQuery(route.query); err != nil {
+		return err
+	}
+	if x.request.Body == http.NoBody {
+		x.patient()
+	}
+	return route.call(h, x)
+}
+
+// refuse writes the refusal that err is or stands for.
+func (h *Handler) refuse(x *exchange, err error) {
+	refusal, ok := errors.AsType[*holdfast.Error](err)
+	if !ok {
+		if x.request.Context().Err() != nil {
+			// The client has gone. Returning would send it an empty 200, which
+			// one that has only closed its side of the connection would read.
+			panic(http.ErrAbortHandler)
+		}
+		refusal = h.failure(x, err)
+	}
+	x.refuse(refusal)
+}
+
+// failure is the refusal for something that nobody has foreseen.
+func (h *Handler) failure(x *exchange, err error) *holdfast.Error {
+	h.options.Logger.Error("a request failed", "method", x.request.Method, "path", x.request.URL.Path, "error", err)
+	refusal := holdfast.Unavailable(err, "an unexpected failure; the log of the server has more")
+	refusal.OutcomeUnknown = true
+	return refusal
+}
+
+// rescue turns a panic into an answer, and what was going on into a log line.
+func (h *Handler) rescue(x *exchange) {
+	value := recover()
+	if value == nil {
+		return
+	}
+	if value == http.ErrAbortHandler { //nolint:errorlint // compared as net/http does
+		panic(value)
+	}
+	h.options.Logger.Error("a request panicked",
+		"method", x.request.Method, "path", x.request.URL.Path, "panic", value, "stack", string(debug.Stack()))
+	if x.written {
+		panic(http.ErrAbortHandler) // half an answer cannot be taken back
+	}
+	refusal := holdfast.Unavailable(nil, "an unexpected failure; the log of the server has more")
+	refusal.OutcomeUnknown = true
+	x.refuse(refusal)
+}

@@ -1,0 +1,111 @@
+package api
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"holdfast"
+)
+
+// route is a row of the table of routes.
+type route struct {
+	method string
+	path   string   // {key} stands for one segment, and can only be the last
+	query  []string // the parameters that it takes
+	call   func(*Handler, *exchange) error
+}
+
+// routes is all that the service answers. A path with GET answers HEAD too.
+var routes = []route{
+	{http.MethodPost, "/lock", nil, (*Handler).lock},
+	{http.MethodPost, "/unlock", nil, (*Handler).unlock},
+	{http.MethodPost, "/check", nil, (*Handler).check},
+	{http.MethodPost, "/extend", nil, (*Handler).extend},
+	{http.MethodGet, "/locks", []string{"prefix", "uid", "limit", "after"}, (*Handler).list},
+	{http.MethodGet, "/locks/{key}", nil, (*Handler).get},
+	{http.MethodDelete, "/locks/{key}", []string{"reason"}, (*Handler).force},
+	{http.MethodGet, "/ping", nil, (*Handler).ping},
+	{http.MethodGet, "/healthz", nil, (*Handler).healthz},
+	{http.MethodGet, "/readyz", nil, (*Handler).readyz},
+	{http.MethodGet, "/openapi.yaml", nil, (*Handler).openapi},
+}
+
+// find gives the route of a request, and fills in the key that its path
+// names. net/http's own mux would redirect paths such as /locks/a//b or
+// /locks/.., which are keys like any other.
+func find(x *exchange) (*route, error) {
+	method := x.request.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	path, escaped := rawPath(x.request.URL)
+	var allowed []string
+	for i := range routes {
+		route := &routes[i]
+		segment, ok := route.match(path)
+		if !ok {
+			continue
+		}
+		if route.method != method {
+			allowed = append(allowed, route.method)
+			continue
+		}
+		x.key = segment
+		if escaped {
+			key, err := url.PathUnescape(segment)
+			if err != nil {
+				return nil, holdfast.Invalid("key: %v", err)
+			}
+			x.key = key
+		}
+		return route, nil
+	}
+	if len(allowed) > 0 {
+		return nil, x.notAllowed(allowed)
+	}
+	return nil, notFound(path)
+}
+
+// rawPath gives the path as it was sent, as far as that matters: a slash in
+// it divides segments, and one that was written as %2F does not. net/url
+// keeps what was sent only if the path itself does not tell.
+func rawPath(u *url.URL) (path string, escaped bool) {
+	if u.RawPath != "" {
+		return u.RawPath, true
+	}
+	return u.Path, false
+}
+
+// match says whether the path is that of the route, and gives the segment
+// that stands for its {key}.
+func (r *route) match(path string) (segment string, ok bool) {
+	stem, keyed := strings.CutSuffix(r.path, "{key}")
+	if !keyed {
+		return "", path == r.path
+	}
+	segment, ok = strings.CutPrefix(path, stem)
+	return segment, ok && !strings.Contains(segment, "/")
+}
+
+// notAllowed is the refusal of a method that the path has not.
+func (x *exchange) notAllowed(allowed []string) error {
+	if slices.Contains(allowed, http.MethodGet) {
+		allowed = append(allowed, http.MethodHead)
+	}
+	list := strings.Join(allowed, ", ")
+	x.writer.Header().Set("Allow", list)
+	return &holdfast.Error{
+		Code:    holdfast.CodeMethodNotAllowed,
+		Message: "method: this path takes " + list + " only",
+	}
+}
+
+func notFound(path string) error {
+	message := "path: there is nothing here; /openapi.yaml lists what there is"
+	if strings.HasPrefix(path, "/locks/") {
+		message = "path: a slash in a key must be written %2F"
+	}
+	return &holdfast.Error{Code: holdfast.CodeNotFound, Message: message}
+}

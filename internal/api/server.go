@@ -1,0 +1,67 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+const (
+	// readTimeout is how long a client may take to send the header of a
+	// request, and the whole of it.
+	readTimeout = 10 * time.Second
+
+	// idleTimeout is how long a connection may carry no request.
+	idleTimeout = 2 * time.Minute
+
+	// maxHeader is how many bytes the header of a request may have.
+	maxHeader = 64 << 10
+)
+
+// Server serves a Handler to connections.
+type Server struct {
+	handler *Handler
+	http    *http.Server
+}
+
+// NewServer gives a server of handler. Serve starts it.
+func NewServer(handler *Handler) *Server {
+	return &Server{
+		handler: handler,
+		http: &http.Server{
+			Handler:           handler,
+			ReadHeaderTimeout: readTimeout,
+			ReadTimeout:       readTimeout,
+			IdleTimeout:       idleTimeout,
+			MaxHeaderBytes:    maxHeader,
+			ErrorLog:          slog.NewLogLogger(handler.options.Logger.Handler(), slog.LevelWarn),
+
+			DisableGeneralOptionsHandler: true, // its answer is no JSON
+		},
+	}
+}
+
+// Serve answers what comes to l until Shutdown, and then returns nil.
+// Requests may still be running at that moment: wait for Shutdown.
+func (s *Server) Serve(l net.Listener) error {
+	err := s.http.Serve(listener{l})
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// Shutdown stops the server in good order: it takes no more connections,
+// sends away who stands in line, and waits for the requests that run. When
+// ctx ends first it closes their connections, and returns the error of ctx.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.handler.Stop()
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, s.http.Close())
+	}
+	return err
+}
