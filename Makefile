@@ -1,0 +1,46 @@
+# `make help` lists what there is to make.
+
+# Arguments for `make run`, such as ARGS="-p 4000".
+ARGS =
+# Which benchmarks `make bench` runs, as a regular expression.
+BENCH = .
+# For how long `make fuzz` runs each fuzz target.
+FUZZTIME = 10s
+# What `holdfast version` says; empty if it cannot be known.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+
+LDFLAGS = -s -w -X main.version=$(VERSION)
+
+.PHONY: help run build test check needs bench fuzz clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+run: ## start the service, its state in holdfast-data; flags: make run ARGS="-p 4000"
+	CGO_ENABLED=0 go run ./cmd/holdfast serve $(ARGS)
+
+build: ## build bin/holdfast, one static binary
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/holdfast ./cmd/holdfast
+
+# The tests stand last, so that their summary ends the output.
+test: check needs ## check the code and run all tests; installs what they need
+	CGO_ENABLED=1 go test -race ./...
+
+check: ## gofmt, go vet and staticcheck
+	@echo gofmt -l .
+	@unformatted=$$("$$(go env GOROOT)/bin/gofmt" -l .) && if [ -n "$$unformatted" ]; then \
+		echo "not formatted, run gofmt -w on:" $$unformatted >&2; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+
+needs: ## install what the tests need beyond Go, or say what is missing
+	@sh script/needs.sh
+
+bench: ## run the benchmarks; some of them: make bench BENCH=Lock
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+fuzz: ## run each fuzz target for FUZZTIME
+	@sh script/fuzz.sh $(FUZZTIME)
+
+clean: ## remove what was built
+	rm -rf bin

@@ -1,0 +1,106 @@
+// Command holdfast is the lock service and what belongs to it: one binary,
+// one file a command.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// commands is the command line. A command is a field here and a file beside
+// this one.
+type commands struct {
+	Serve   serveCommand   `cmd:"" help:"Start the lock service."`
+	Version versionCommand `cmd:"" help:"Show the version."`
+}
+
+const description = `Holdfast is a lock service: it gives one owner at a time the right to touch a
+thing, tells the others who is ahead, and numbers every yes, so that the thing
+itself can refuse a latecomer.`
+
+// The statuses that the process ends with.
+const (
+	statusFailed = 1 // it could not do what it was asked
+	statusUsage  = 2 // it was asked the wrong way
+)
+
+// usageError is a failure that another command line, environment or .env
+// would cure.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "holdfast:", oneLine(err))
+		os.Exit(status(err))
+	}
+}
+
+// run does what the command line says.
+func run(args []string) error {
+	parser, err := newParser(&commands{}, newSettings(os.Getenv, dotenvFile))
+	if err != nil {
+		return err
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		return refused(err)
+	}
+	return command.Run()
+}
+
+// newParser reads a command line, and the settings that are not on it, into
+// cli.
+func newParser(cli *commands, settings settings) (*kong.Kong, error) {
+	return kong.New(cli,
+		kong.Name("holdfast"),
+		kong.Description(description),
+		kong.ExplicitGroups(flagGroups),
+		kong.ValueFormatter(helpWithVariable),
+		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}),
+		kong.Resolvers(settings),
+	)
+}
+
+// refused makes of the parser's error one that tells what to do. Where no
+// command was named, it shows which there are.
+func refused(err error) error {
+	if dotenv, ok := errors.AsType[*dotenvError](err); ok {
+		return dotenv // without the name of the flag that happened to come first
+	}
+	parse, ok := errors.AsType[*kong.ParseError](err)
+	if !ok || parse.Context == nil || parse.Context.Selected() != nil {
+		return err
+	}
+	parse.Context.Stdout = os.Stderr
+	if err := parse.Context.PrintUsage(false); err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stderr)
+	return err
+}
+
+// status is what the process ends with after err.
+func status(err error) int {
+	_, usage := errors.AsType[usageError](err)
+	_, parse := errors.AsType[*kong.ParseError](err)
+	_, dotenv := errors.AsType[*dotenvError](err)
+	if usage || parse || dotenv {
+		return statusUsage
+	}
+	return statusFailed
+}
+
+// kongMissingValue is how kong says that a command line ends behind a flag.
+const kongMissingValue = `expected value value but got "EOL" (<EOL>)`
+
+// oneLine keeps what is said on one line, whatever a value in it contains.
+func oneLine(err error) string {
+	said := strings.ReplaceAll(err.Error(), kongMissingValue, "needs a value")
+	return strings.Join(strings.FieldsFunc(said, func(r rune) bool { return r == '\n' || r == '\r' }), " ")
+}

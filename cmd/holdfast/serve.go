@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"holdfast/internal/api"
+)
+
+// stopTime is how long requests that run may take to finish when the service
+// stops. Those who stand in line are not among them: they are sent away at
+// once. Many supervisors kill ten seconds after they have asked.
+const stopTime = 8 * time.Second
+
+// flagGroups are the headings under which help lists flags, in the order in which
+// their first flags stand in the commands.
+var flagGroups = []kong.Group{
+	{Key: "listen", Title: "Where it listens:"},
+	{Key: "locks", Title: "Locks:"},
+	{Key: "store", Title: "Where the state is kept:"},
+}
+
+type serveCommand struct {
+	Port port `group:"listen" short:"p" default:"3000" placeholder:"PORT" variable:"PORT" help:"Port to listen on; without it 3000. 0 takes any that is free."`
+	Host host `group:"listen" short:"H" default:"localhost" placeholder:"HOST" variable:"HOST" help:"Name or address to listen on; without it localhost."`
+
+	DefaultExpiry lifetime `group:"locks" short:"E" default:"1000" placeholder:"MS" variable:"DEFAULT_EXPIRY" help:"How long a hold lives, in milliseconds, when the request does not say; without it 1000."`
+
+	NoRedis   bool       `group:"store" short:"N" help:"In memory only: all locks are gone when the process ends. Wins over the other settings here."`
+	RedisHost host       `group:"store" short:"R" placeholder:"HOST" variable:"REDIS_HOST" help:"In Redis on this host; without it localhost."`
+	RedisPort remotePort `group:"store" short:"P" placeholder:"PORT" variable:"REDIS_PORT" help:"In Redis on this port; without it 6379."`
+	RedisURL  nonEmpty   `group:"store" name:"redis-url" placeholder:"URL" variable:"REDIS_URL" help:"In Redis at this URL: redis://user:password@host:port/database, or rediss:// for TLS."`
+	DataDir   nonEmpty   `group:"store" default:"holdfast-data" placeholder:"DIR" variable:"DATA_DIR" help:"On disk in this directory; without it holdfast-data. This is where the state is kept when neither -N nor anything about Redis is set."`
+}
+
+// Help is what stands between the usage line and the flags.
+func (serveCommand) Help() string {
+	return `Try it:
+
+    holdfast serve
+
+and in another terminal:
+
+    curl localhost:3000/lock -d '{"uid":"me","keys":"a","exp":60000}'
+    curl localhost:3000/lock -d '{"uid":"you","keys":"a"}'
+
+The second is refused, and told who holds the key. Ctrl-C stops the service.
+
+Each setting can be a flag, an environment variable (its name stands in
+brackets), or a line NAME=value of the file .env in the working directory. A
+flag wins over the environment, and the environment over .env; an empty
+variable counts as not set.`
+}
+
+// Run serves until SIGINT or SIGTERM, then lets running requests finish. A
+// second signal ends the process at once.
+func (c *serveCommand) Run() (err error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	log := newLogger(os.Stderr)
+	listener, err := c.listen()
+	if err != nil {
+		return err
+	}
+	store, err := c.openStore(ctx, log)
+	if err != nil {
+		listener.Close()
+		return err
+	}
+	defer func() { err = errors.Join(err, store.close()) }()
+	log.Info("listening", "url", "http://"+listener.Addr().String(), "store", store.name, "version", buildVersion())
+	server := api.NewServer(api.New(store, api.Options{
+		DefaultExp: time.Duration(c.DefaultExpiry), Ready: store.ready, Logger: log,
+	}))
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("cannot go on serving: %w", err)
+	case <-ctx.Done():
+	}
+
+	stop() // from here on, a signal does what it does by default
+	log.Info("stopping", "reason", context.Cause(ctx))
+	store.stop()
+	patience, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	if err := server.Shutdown(patience); err != nil {
+		log.Warn("requests were cut off", "error", err)
+	}
+	log.Info("stopped")
+	return <-served
+}
+
+// address is where the service listens, as settings say it.
+func (c *serveCommand) address() string {
+	return net.JoinHostPort(string(c.Host), strconv.Itoa(int(c.Port)))
+}
+
+// listen takes the port, or says in words what keeps it from doing so.
+func (c *serveCommand) listen() (net.Listener, error) {
+	listener, err := net.Listen("tcp", c.address())
+	if err == nil {
+		return listener, nil
+	}
+	_, unknownHost := errors.AsType[*net.DNSError](err)
+	switch {
+	case unknownHost:
+		err = fmt.Errorf("cannot listen: the host %q is not known; choose another with -H (--host)", c.Host)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		err = fmt.Errorf("cannot listen: %s is not an address of this machine; choose another with -H (--host)", c.Host)
+	case errors.Is(err, syscall.EADDRINUSE):
+		err = fmt.Errorf("cannot listen: port %d on %s is taken by another process; choose another with -p (--port)", c.Port, c.Host)
+	case errors.Is(err, syscall.EACCES):
+		err = fmt.Errorf("cannot listen: no permission to use port %d; choose another with -p (--port)", c.Port)
+	default:
+		err = fmt.Errorf("cannot listen on %s: %w", c.address(), err)
+	}
+	return nil, err
+}

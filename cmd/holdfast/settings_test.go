@@ -1,0 +1,296 @@
+package main
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// parsed is what the command line args, the environment and the text of .env
+// make of `holdfast serve`.
+func parsed(t *testing.T, args []string, environment map[string]string, dotenv string) (serveCommand, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), dotenvFile)
+	if dotenv != "" {
+		if err := os.WriteFile(path, []byte(dotenv), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var cli commands
+	parser, err := newParser(&cli, newSettings(func(name string) string { return environment[name] }, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = parser.Parse(append([]string{"serve"}, args...))
+	return cli.Serve, err
+}
+
+// TestPrecedence goes, for each setting, from the default to the flag, adding
+// each time the source that wins over those before.
+func TestPrecedence(t *testing.T) {
+	second := func(n time.Duration) lifetime { return lifetime(n * time.Second) }
+	settings := []struct {
+		variable      string
+		flags         []string
+		get           func(serveCommand) any
+		fallback      any    // without any setting
+		dotenv        string // three values, as text and as what they become
+		environment   string
+		flag          string
+		inDotenv      any
+		inEnvironment any
+		inFlag        any
+	}{
+		{"PORT", []string{"--port", "-p"}, func(c serveCommand) any { return c.Port },
+			port(3000), "1", "2", "3", port(1), port(2), port(3)},
+		{"HOST", []string{"--host", "-H"}, func(c serveCommand) any { return c.Host },
+			host("localhost"), "a", "b", "c", host("a"), host("b"), host("c")},
+		{"REDIS_PORT", []string{"--redis-port", "-P"}, func(c serveCommand) any { return c.RedisPort },
+			remotePort(0), "1", "2", "3", remotePort(1), remotePort(2), remotePort(3)},
+		{"REDIS_HOST", []string{"--redis-host", "-R"}, func(c serveCommand) any { return c.RedisHost },
+			host(""), "a", "b", "c", host("a"), host("b"), host("c")},
+		{"REDIS_URL", []string{"--redis-url"}, func(c serveCommand) any { return c.RedisURL },
+			nonEmpty(""), "a", "b", "c", nonEmpty("a"), nonEmpty("b"), nonEmpty("c")},
+		{"DEFAULT_EXPIRY", []string{"--default-expiry", "-E"}, func(c serveCommand) any { return c.DefaultExpiry },
+			second(1), "2000", "3000", "4000", second(2), second(3), second(4)},
+		{"DATA_DIR", []string{"--data-dir"}, func(c serveCommand) any { return c.DataDir },
+			nonEmpty("holdfast-data"), "a", "b", "c", nonEmpty("a"), nonEmpty("b"), nonEmpty("c")},
+	}
+	type row struct {
+		name        string
+		args        []string
+		environment map[string]string
+		dotenv      string
+		want        any
+	}
+	for _, s := range settings {
+		inDotenv := s.variable + "=" + s.dotenv + "\n"
+		emptyDotenv := s.variable + "=\n"
+		empty := map[string]string{s.variable: ""}
+		set := map[string]string{s.variable: s.environment}
+		rows := []row{
+			{"default", nil, nil, "", s.fallback},
+			{"empty in both", nil, empty, emptyDotenv, s.fallback},
+			{".env", nil, nil, inDotenv, s.inDotenv},
+			{"empty in the environment, set in .env", nil, empty, inDotenv, s.inDotenv},
+			{"environment", nil, set, "", s.inEnvironment},
+			{"environment over .env", nil, set, inDotenv, s.inEnvironment},
+		}
+		for _, flag := range s.flags {
+			rows = append(rows, row{flag + " over all", []string{flag, s.flag}, set, inDotenv, s.inFlag})
+		}
+		for _, row := range rows {
+			t.Run(s.variable+" "+row.name, func(t *testing.T) {
+				command, err := parsed(t, row.args, row.environment, row.dotenv)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := s.get(command); got != row.want {
+					t.Errorf("got %v, want %v", got, row.want)
+				}
+			})
+		}
+	}
+}
+
+// TestWrongValueHiddenByAFlag proves that only the value that counts is
+// looked at.
+func TestWrongValueHiddenByAFlag(t *testing.T) {
+	command, err := parsed(t, []string{"-p", "1"}, map[string]string{"PORT": "abc", "HOST": "a"}, "PORT=abc\nHOST=http://b\n")
+	if err != nil || command.Port != 1 || command.Host != "a" {
+		t.Errorf("got %+v, %v", command, err)
+	}
+}
+
+func TestWrongValues(t *testing.T) {
+	const (
+		anyPort  = "must be a whole number from 0 to 65535, not "
+		realPort = "must be a whole number from 1 to 65535, not "
+		expiry   = "must be a whole number of milliseconds from 1 to 86400000, not "
+		hostOnly = "must be a name or an address without a port, not "
+	)
+	for _, row := range []struct{ flag, variable, value, want string }{
+		{"--port", "PORT", "abc", anyPort + `"abc"`},
+		{"--port", "PORT", "-1", anyPort + `"-1"`},
+		{"--port", "PORT", "70000", anyPort + `"70000"`},
+		{"--port", "PORT", "3e3", anyPort + `"3e3"`},
+		{"--port", "PORT", "3000 ", anyPort + `"3000 "`},
+		{"--redis-port", "REDIS_PORT", "0", realPort + `"0"`},
+		{"--redis-port", "REDIS_PORT", "65536", realPort + `"65536"`},
+		{"--default-expiry", "DEFAULT_EXPIRY", "0", expiry + `"0"`},
+		{"--default-expiry", "DEFAULT_EXPIRY", "-5", expiry + `"-5"`},
+		{"--default-expiry", "DEFAULT_EXPIRY", "1s", expiry + `"1s"`},
+		{"--default-expiry", "DEFAULT_EXPIRY", "0.5", expiry + `"0.5"`},
+		{"--default-expiry", "DEFAULT_EXPIRY", "86400001", expiry + `"86400001"`},
+		{"--default-expiry", "DEFAULT_EXPIRY", "99999999999999999999", expiry + `"99999999999999999999"`},
+		{"--host", "HOST", "localhost:3000", hostOnly + `"localhost:3000"`},
+		{"--host", "HOST", "http://localhost", hostOnly + `"http://localhost"`},
+		{"--redis-host", "REDIS_HOST", "[::1]:6379", hostOnly + `"[::1]:6379"`},
+	} {
+		t.Run(row.variable+"="+row.value, func(t *testing.T) {
+			check := func(source string, err error, want string) {
+				t.Helper()
+				if err == nil || err.Error() != want {
+					t.Errorf("%s: got %v\nwant %s", source, err, want)
+				} else if status(err) != statusUsage {
+					t.Errorf("%s: status %d", source, status(err))
+				}
+			}
+			_, err := parsed(t, []string{row.flag + "=" + row.value}, nil, "")
+			check("flag", err, row.flag+": "+row.want)
+			_, err = parsed(t, nil, map[string]string{row.variable: row.value}, "")
+			check("environment", err, row.flag+": "+row.variable+" in the environment: "+row.want)
+			_, err = parsed(t, nil, nil, row.variable+"='"+row.value+"'\n")
+			check(".env", err, row.flag+": "+row.variable+" in .env: "+row.want)
+		})
+	}
+}
+
+func TestEmptyFlags(t *testing.T) {
+	for _, flag := range []string{"--host", "--redis-host", "--redis-url", "--data-dir"} {
+		if _, err := parsed(t, []string{flag + "="}, nil, ""); err == nil || err.Error() != flag+": must not be empty" {
+			t.Errorf("%s: got %v", flag, err)
+		}
+	}
+}
+
+func TestHosts(t *testing.T) {
+	for value, want := range map[string]host{
+		"localhost": "localhost", "10.0.0.1": "10.0.0.1", "::1": "::1", "[::1]": "::1", "fe80::1%eth0": "fe80::1%eth0", "0.0.0.0": "0.0.0.0",
+	} {
+		command, err := parsed(t, []string{"-H", value}, nil, "")
+		if err != nil || command.Host != want {
+			t.Errorf("%s: got %q, %v", value, command.Host, err)
+		}
+	}
+}
+
+func TestDotenvForms(t *testing.T) {
+	command, err := parsed(t, nil, nil, strings.Join([]string{
+		"# a comment",
+		"",
+		"export PORT=1 # another",
+		`HOST="a"`,
+		"OTHER=is for somebody else",
+		"REDIS_URL='redis://u:p$#w@h/0'",
+		"DATA_DIR = d",
+	}, "\r\n"))
+	if err != nil || command.Port != 1 || command.Host != "a" || command.RedisURL != "redis://u:p$#w@h/0" || command.DataDir != "d" {
+		t.Errorf("got %+v, %v", command, err)
+	}
+}
+
+// TestBadDotenv proves that the message names the line and shows nothing of
+// the file.
+func TestBadDotenv(t *testing.T) {
+	const secret = "hunter2"
+	for _, row := range []struct {
+		name, text string
+		line       string
+	}{
+		{"no value, at the end", "PORT=1\n" + secret, "line 2"},
+		{"no value, at the end, newline", "PORT=1\n" + secret + "\n", "line 2"},
+		{"no value, amid others", "PORT=1\n\n# x\n" + secret + "\nHOST=a\n", "line 4"},
+		{"blank for an equals sign", "PORT=1\nPASSWORD " + secret + "\nHOST=a", "line 2"},
+		{"blank in the name", "PASS WORD=" + secret, "line 1"},
+		{"no name", "=" + secret, "line 1"},
+		{"odd name", "PORT=1\nPASS-WORD=" + secret + "\n", "line 2"},
+		{"quote not closed", "PORT=1\nA='b\nc'\nPASSWORD='" + secret + "\nHOST=a\n", "line 4"},
+		{"text behind a quote", "PORT=1\nPASSWORD='a'" + secret + "\nHOST=a\n", "line 2"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			_, err := parsed(t, nil, nil, row.text)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			err = refused(err)
+			if !strings.HasSuffix(err.Error(), ".env, "+row.line+": not of the form NAME=value") || strings.Contains(err.Error(), secret) {
+				t.Errorf("got %v", err)
+			}
+			if status(err) != statusUsage {
+				t.Errorf("status %d", status(err))
+			}
+		})
+	}
+}
+
+// TestExampleDotenv proves that .env.example names every variable, shows the
+// defaults, and can be used as it is.
+func TestExampleDotenv(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", ".env.example"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if values, err := parseDotenv(string(text)); err != nil || len(values) != 0 {
+		t.Errorf("as it is, got %v, %v", values, err)
+	}
+	var used strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if uncommented, ok := strings.CutPrefix(line, "#"); ok && !strings.HasPrefix(uncommented, " ") {
+			line = uncommented
+		}
+		used.WriteString(line)
+	}
+	command, err := parsed(t, nil, nil, used.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := serveCommand{
+		Port: 3000, Host: "localhost", DefaultExpiry: lifetime(time.Second), DataDir: "holdfast-data",
+		RedisHost: "localhost", RedisPort: 6379, RedisURL: "redis://user:password@localhost:6379/0",
+	}
+	if command != want {
+		t.Errorf("got  %+v\nwant %+v", command, want)
+	}
+
+	parser, err := newParser(&commands{}, newSettings(os.Getenv, dotenvFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range parser.Model.Children {
+		for _, flag := range command.Flags {
+			if name := flag.Tag.Get(variableTag); name != "" && !strings.Contains(string(text), "\n#"+name+"=") {
+				t.Errorf("%s is missing", name)
+			}
+		}
+	}
+}
+
+// TestDotenvIsReadOnlyWhereItCounts proves that a broken .env does not keep
+// anybody from help or the version.
+func TestDotenvIsReadOnlyWhereItCounts(t *testing.T) {
+	dir := t.TempDir()
+	for _, args := range []string{"version", "serve"} {
+		parser, err := newParser(&commands{}, newSettings(func(string) string { return "" }, dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = parser.Parse([]string{args})
+		if failed := err != nil; failed != (args == "serve") {
+			t.Errorf("%s: %v", args, err)
+		}
+	}
+}
+
+func TestUnreadableDotenv(t *testing.T) {
+	_, err := readDotenv(t.TempDir())
+	if err == nil || !strings.HasSuffix(err.Error(), " cannot be read: is a directory") {
+		t.Errorf("got %v", err)
+	}
+	if values, err := readDotenv(filepath.Join(t.TempDir(), "none")); values != nil || err != nil {
+		t.Errorf("got %v, %v", values, err)
+	}
+	if os.Geteuid() == 0 {
+		return // may read everything
+	}
+	path := filepath.Join(t.TempDir(), dotenvFile)
+	if err := os.WriteFile(path, nil, fs.FileMode(0)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readDotenv(path); err == nil || !strings.HasSuffix(err.Error(), " cannot be read: permission denied") {
+		t.Errorf("got %v", err)
+	}
+}

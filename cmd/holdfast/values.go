@@ -1,0 +1,87 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"holdfast"
+)
+
+// port is a TCP port. As a port to listen on, 0 means any that is free.
+type port uint16
+
+// UnmarshalText reads a number from 0 to 65535.
+func (p *port) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 10, 16)
+	if err != nil {
+		return fmt.Errorf("must be a whole number from 0 to 65535, not %q", text)
+	}
+	*p = port(n)
+	return nil
+}
+
+// remotePort is a port to connect to, so never 0, which stands for not set.
+type remotePort port
+
+// UnmarshalText reads a number from 1 to 65535.
+func (p *remotePort) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 10, 16)
+	if err != nil || n == 0 {
+		return fmt.Errorf("must be a whole number from 1 to 65535, not %q", text)
+	}
+	*p = remotePort(n)
+	return nil
+}
+
+// host is a name or an address, without a port.
+type host string
+
+// UnmarshalText reads a host. An IPv6 address may stand in brackets, as it
+// does in a URL.
+func (h *host) UnmarshalText(text []byte) error {
+	s := string(text)
+	if inner, ok := strings.CutPrefix(s, "["); ok {
+		s = strings.TrimSuffix(inner, "]")
+	}
+	_, err := netip.ParseAddr(s)
+	switch {
+	case s == "":
+		return errEmpty
+	case strings.Contains(s, "/"), err != nil && strings.Contains(s, ":"):
+		return fmt.Errorf("must be a name or an address without a port, not %q", text)
+	}
+	*h = host(s)
+	return nil
+}
+
+// nonEmpty is any string but the empty one.
+type nonEmpty string
+
+// UnmarshalText reads a string.
+func (s *nonEmpty) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		return errEmpty
+	}
+	*s = nonEmpty(text)
+	return nil
+}
+
+var errEmpty = errors.New("must not be empty")
+
+// lifetime is the exp of a hold; on the command line, as everywhere outside,
+// in whole milliseconds.
+type lifetime time.Duration
+
+// UnmarshalText reads a number of milliseconds that a hold may live.
+func (l *lifetime) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 10, 32)
+	if err != nil || n < 1 || n > uint64(holdfast.MaxExp.Milliseconds()) {
+		return fmt.Errorf("must be a whole number of milliseconds from 1 to %d, not %q", holdfast.MaxExp.Milliseconds(), text)
+	}
+	*l = lifetime(time.Duration(n) * time.Millisecond)
+	return nil
+}

@@ -1,0 +1,11 @@
+#!/bin/sh
+# Runs every fuzz target of the module for the time given: script/fuzz.sh 10s
+set -eu
+
+time=$1
+grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sort | while IFS=: read -r file target; do
+	package=${file%/*}
+	target=${target#func }
+	echo "$package $target"
+	go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" "$package" </dev/null
+done

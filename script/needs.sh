@@ -1,0 +1,35 @@
+#!/bin/sh
+# Sees to it that what the tests need beyond Go is there. On Debian and as root
+# it installs what is missing; otherwise it says in one line what to install.
+set -eu
+
+missing=
+
+# need PACKAGES COMMAND... : PACKAGES are wanted unless COMMAND succeeds.
+need() {
+	packages=$1
+	shift
+	"$@" >/dev/null 2>&1 || missing="$missing $packages"
+}
+
+c_compiler() {
+	printf '#include <stdlib.h>\nint main(void) { return 0; }\n' | $(go env CC) -x c -o /dev/null -
+}
+
+# One line for each thing.
+look() {
+	missing=
+	need "gcc libc6-dev" c_compiler # the race detector
+}
+
+look
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	echo "installing$missing"
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get update -qq && apt-get install -qq -y --no-install-recommends $missing >/dev/null || true
+	look
+	[ -n "$missing" ] || exit 0
+fi
+echo "the tests need more than is here; install it with: apt-get install$missing" >&2
+exit 1
