@@ -172,6 +172,10 @@ func noHerd(c *scene) {
 		r.granted()
 	}
 	c.heldBy("x", "r1 shared", "r2 shared", "r3 shared")
+	if c.version("r1", "x") >= c.version("r2", "x") || c.version("r2", "x") >= c.version("r3", "x") {
+		c.t.Fatalf("those who were let in together got the versions %d, %d and %d, first come first",
+			c.version("r1", "x"), c.version("r2", "x"), c.version("r3", "x"))
+	}
 	c.line("x", "w", "r4 shared")
 	w.stillWaits()
 	r4.stillWaits()

@@ -84,8 +84,10 @@ func othersStandInTheWay(c *scene) {
 
 func behindInLineIsNoHold(c *scene) {
 	c.lock("z", "p")
-	a := c.waits("a", "p", "q") // a holds nothing
-	b := c.waits("b", "q", "y") // only behind a in line
+	c.lock("a", "h")
+	w := c.waits("w", "h")      // waits for what a holds,
+	a := c.waits("a", "p", "q") // which is not what
+	b := c.waits("b", "q", "y") // b waits for: b is only behind a in line
 	c.refused("a", "y").by("y b waiting")
 	c.unlock("z", "p")
 	a.granted()
@@ -93,6 +95,7 @@ func behindInLineIsNoHold(c *scene) {
 	c.lock("a", "y")
 	c.unlock("a", "y", "q")
 	b.granted()
+	w.stillWaits()
 }
 
 func passesInLine(c *scene) {

@@ -93,6 +93,16 @@ func againPastWaiters(c *scene) {
 	b.stillWaits()
 	c.unlock("a", "x", "y")
 	b.granted()
+
+	// Not even waiters who do not wait for a: here for d, and in line.
+	z := c.lock("a", "z shared")
+	c.lock("d", "p")
+	u := c.waits("u", "z shared", "p")
+	v := c.waits("v", "z shared 2", "p")
+	equal(c, "tokens of z", c.lock("a", "z shared").Tokens, z.Tokens)
+	c.unlock("d", "p")
+	u.granted()
+	v.stillWaits()
 }
 
 func againNote(c *scene) {
