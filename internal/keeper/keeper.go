@@ -62,7 +62,6 @@ type Result struct {
 	Freed    []holdfast.Released
 	Blockers []holdfast.Blocker // with what is left of their holds
 	Cycle    []holdfast.Link
-	Exp      time.Duration // what is left of the hold among Tokens that ends first
 
 	call *call // table.InLine: where to wait
 }
@@ -148,7 +147,6 @@ func (k *Keeper) result(uid string, out *table.Outcome) *Result {
 		Freed:    slices.Clone(out.Freed),
 		Blockers: k.blockers(out.Blockers),
 		Cycle:    out.Cycle,
-		Exp:      k.left(uid, out.Tokens),
 	}
 	if out.Status == table.Granted {
 		k.expect(uid, out.Tokens)
@@ -219,15 +217,15 @@ func (k *Keeper) detached(c *call) {
 	c.leaving--
 }
 
-// tell gives the answer to a request that was let in, and notes that its
-// owner knows of its holds now.
-func (k *Keeper) tell(uid string, tokens []holdfast.Token) holdfast.Grant {
+// tell notes that the owner hears of these holds now, and gives what is left
+// of the one that ends first.
+func (k *Keeper) tell(uid string, tokens []holdfast.Token) time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.clock != nil {
 		k.clock.Tell(uid, tokens)
 	}
-	return holdfast.Grant{Tokens: slices.Clone(tokens), Exp: k.left(uid, tokens)}
+	return k.left(uid, tokens)
 }
 
 // expect notes that an answer with these tokens is under way: tell or undo

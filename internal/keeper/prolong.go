@@ -43,7 +43,6 @@ func (k *Keeper) Prolong(cmd *table.Command) *Result {
 	k.clock.Follow(events)
 	k.rearm()
 	k.feed.Publish(events)
-	r.Exp = k.left(cmd.UID, r.Tokens)
 	k.expect(cmd.UID, r.Tokens)
 	return r
 }

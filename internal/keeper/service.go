@@ -3,6 +3,7 @@ package keeper
 import (
 	"context"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -67,7 +68,7 @@ func (s *Service) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.
 			s.takeBack(ctx, req.UID, r.Tokens)
 			return holdfast.Grant{}, context.Cause(ctx)
 		case r.Status == table.Granted:
-			return s.keeper.tell(req.UID, r.Tokens), nil
+			return holdfast.Grant{Tokens: r.Tokens, Exp: s.keeper.tell(req.UID, r.Tokens)}, nil
 		case r.Status == table.Deadlock:
 			return holdfast.Grant{}, holdfast.Deadlock(r.Cycle)
 		case r.Status == table.Refused:
@@ -102,7 +103,7 @@ func (s *Service) await(ctx context.Context, c *call, end time.Time) (_ holdfast
 	blockers, err := s.leave(ctx, c)
 	switch {
 	case c.isOver() && c.grant != nil && !gone:
-		return s.keeper.tell(c.grant.UID, c.grant.Tokens), false, nil
+		return holdfast.Grant{Tokens: slices.Clone(c.grant.Tokens), Exp: s.keeper.tell(c.grant.UID, c.grant.Tokens)}, false, nil
 	case c.isOver() && c.grant != nil:
 		s.takeBack(ctx, c.grant.UID, c.grant.Tokens)
 		return holdfast.Grant{}, false, context.Cause(ctx)
@@ -178,8 +179,7 @@ func (s *Service) Extend(ctx context.Context, req holdfast.ExtendRequest) (holdf
 	if err != nil {
 		return holdfast.Extension{}, err
 	}
-	s.keeper.tell(req.UID, r.Tokens)
-	return holdfast.Extension{Tokens: r.Tokens, Lost: r.Lost, Exp: r.Exp}, nil
+	return holdfast.Extension{Tokens: r.Tokens, Lost: r.Lost, Exp: s.keeper.tell(req.UID, r.Tokens)}, nil
 }
 
 // Force releases a key whoever holds it.

@@ -2,6 +2,7 @@ package raftstore
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
@@ -32,29 +33,34 @@ func (s *Store) encode(b *batch) []byte {
 	return entry
 }
 
-// decode gives the commands in an entry, and who wrote it.
-func decode(entry []byte) (life, number uint64, commands []*table.Command, err error) {
+// header gives who wrote an entry, and the commands in it, still encoded.
+func header(entry []byte) (life, number uint64, commands []byte, err error) {
 	if len(entry) < 9 || entry[0] != entryVersion {
-		return 0, 0, nil, fmt.Errorf("an entry of a format that this version does not know")
+		return 0, 0, nil, errors.New("an entry of a format that this version does not know")
 	}
-	life = binary.LittleEndian.Uint64(entry[1:])
 	number, n := binary.Uvarint(entry[9:])
 	if n <= 0 {
-		return 0, 0, nil, fmt.Errorf("an entry without a number")
+		return 0, 0, nil, errors.New("an entry without a number")
 	}
-	for rest := entry[9+n:]; len(rest) > 0; {
-		message, n := protowire.ConsumeBytes(rest)
+	return binary.LittleEndian.Uint64(entry[1:]), number, entry[9+n:], nil
+}
+
+// decode gives the commands behind the header of an entry.
+func decode(encoded []byte) ([]*table.Command, error) {
+	var commands []*table.Command
+	for len(encoded) > 0 {
+		message, n := protowire.ConsumeBytes(encoded)
 		if n < 0 {
-			return 0, 0, nil, fmt.Errorf("an entry that ends in the middle of a command")
+			return nil, errors.New("an entry that ends in the middle of a command")
 		}
-		rest = rest[n:]
+		encoded = encoded[n:]
 		cmd, err := table.ReadCommand(message)
 		if err != nil {
-			return 0, 0, nil, err
+			return nil, err
 		}
 		commands = append(commands, cmd)
 	}
-	return life, number, commands, nil
+	return commands, nil
 }
 
 // machine is the state machine under raft. Raft calls Apply, Snapshot and
@@ -62,23 +68,26 @@ func decode(entry []byte) (life, number uint64, commands []*table.Command, err e
 type machine struct{ s *Store }
 
 // Apply carries out an entry. The commands of this process are taken as they
-// were proposed; what others wrote is decoded.
+// were proposed; what others wrote, or an earlier life, is decoded.
 //
 // An entry that cannot be understood stops the process: going on without it
 // would make this table another one than everybody else's.
 func (m machine) Apply(entry *raft.Log) any {
-	life, number, commands, err := decode(entry.Data)
-	if err != nil {
-		panic(fmt.Sprintf("log entry %d: %v: a newer version of holdfast has written it; start that one", entry.Index, err))
-	}
-	if mine, ok := m.s.batches.Load(number); ok && life == m.s.disk.life {
-		b := mine.(*batch)
-		if b.answered.CompareAndSwap(false, true) {
-			for i, p := range b.proposals {
-				m.s.reply(p, answer{result: m.s.keeper.Apply(commands[i])})
+	life, number, encoded, err := header(entry.Data)
+	if err == nil && life == m.s.disk.life {
+		if b, ok := m.s.batches.Load(number); ok && b.(*batch).taken.CompareAndSwap(false, true) {
+			for _, p := range b.(*batch).proposals {
+				m.s.reply(p, answer{result: m.s.keeper.Apply(p.cmd)})
 			}
 			return nil
 		}
+	}
+	var commands []*table.Command
+	if err == nil {
+		commands, err = decode(encoded)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("log entry %d: %v: a newer version of holdfast has written it; start that one", entry.Index, err))
 	}
 	for _, cmd := range commands {
 		m.s.keeper.Follow(cmd)

@@ -100,6 +100,7 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 	s.done.Go(s.lead)
 	s.done.Go(s.write)
 	s.done.Go(s.verify)
+	s.done.Go(s.losePatience)
 	if err := s.awaitReady(ctx); err != nil {
 		s.Close()
 		return nil, err

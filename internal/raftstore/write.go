@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,12 +24,22 @@ const (
 // log is the way of commands to the keeper: through raft's log.
 type log struct{ s *Store }
 
-// proposal is a command on its way.
+// proposal is a command on its way. Either it is answered, or the one who
+// waits for it leaves: state says which of the two came first.
 type proposal struct {
 	cmd    *table.Command
+	state  atomic.Int32
 	answer chan answer // room for one
-	left   atomic.Bool // nobody waits for the answer any more
 }
+
+const (
+	waiting int32 = iota
+	answered
+	left
+)
+
+// proposals that have been answered and heard are used again.
+var proposals = sync.Pool{New: func() any { return &proposal{answer: make(chan answer, 1)} }}
 
 type answer struct {
 	result *keeper.Result
@@ -39,8 +50,9 @@ type answer struct {
 // machine puts beside them when it applies the entry.
 type batch struct {
 	number    uint64
+	began     time.Time
 	proposals []*proposal
-	answered  atomic.Bool
+	taken     atomic.Bool // by the one who answers its proposals
 }
 
 // Propose has a command carried out. One that only starts lives anew which
@@ -64,7 +76,9 @@ func (l log) Propose(ctx context.Context, cmd *table.Command) (*keeper.Result, e
 
 // propose has a command written and carried out.
 func (s *Store) propose(ctx context.Context, cmd *table.Command) (*keeper.Result, error) {
-	p := &proposal{cmd: cmd, answer: make(chan answer, 1)}
+	p := proposals.Get().(*proposal)
+	p.cmd = cmd
+	p.state.Store(waiting)
 	select {
 	case s.queue <- p:
 	case <-ctx.Done():
@@ -72,46 +86,59 @@ func (s *Store) propose(ctx context.Context, cmd *table.Command) (*keeper.Result
 	case <-s.ctx.Done():
 		return nil, keeper.ErrStopping()
 	}
-	patience := time.NewTimer(s.options.Patience)
-	defer patience.Stop()
 	select {
-	case a := <-p.answer:
-		return a.result, a.err
 	case <-ctx.Done():
-		s.abandon(p)
-		return nil, context.Cause(ctx)
-	case <-patience.C:
-		s.abandon(p)
-		return nil, errUnknown("it was not written within %s", s.options.Patience)
+		if p.state.CompareAndSwap(waiting, left) {
+			return nil, context.Cause(ctx)
+		}
+	case a := <-p.answer:
+		return p.heard(a)
 	}
+	return p.heard(<-p.answer)
 }
 
-// abandon leaves a proposal to itself: when it is carried out all the same,
-// what it did is put in order.
-func (s *Store) abandon(p *proposal) {
-	p.left.Store(true)
-	select {
-	case a := <-p.answer: // it came at the same moment
-		s.putInOrder(p, a)
-	default:
+// heard gives the answer and, since nobody else looks at it any more, the
+// proposal for another use.
+func (p *proposal) heard(a answer) (*keeper.Result, error) {
+	if p.state.Load() == answered {
+		p.cmd = nil
+		proposals.Put(p)
 	}
+	return a.result, a.err
 }
 
-func (s *Store) putInOrder(p *proposal, a answer) {
-	if a.err == nil && p.cmd.Op == table.Lock {
+// reply answers a proposal. If its owner has left, what was done all the same
+// is put in order.
+func (s *Store) reply(p *proposal, a answer) {
+	switch {
+	case p.state.CompareAndSwap(waiting, answered):
+		p.answer <- a
+	case a.err == nil && p.cmd.Op == table.Lock:
 		s.done.Go(func() { s.Abandon(p.cmd, a.result) })
 	}
 }
 
-// reply answers a proposal. It is called once.
-func (s *Store) reply(p *proposal, a answer) {
-	p.answer <- a
-	if p.left.Load() {
+// losePatience answers whoever has waited for too long that the outcome is
+// not known. It may yet happen.
+func (s *Store) losePatience() {
+	ticker := time.NewTicker(s.options.Patience / 8)
+	defer ticker.Stop()
+	for {
 		select {
-		case a := <-p.answer:
-			s.putInOrder(p, a)
-		default: // the one that left has taken it
+		case <-ticker.C:
+		case <-s.ctx.Done():
+			return
 		}
+		s.batches.Range(func(_, v any) bool {
+			if b := v.(*batch); time.Since(b.began) > s.options.Patience {
+				for _, p := range b.proposals {
+					if p.state.CompareAndSwap(waiting, left) {
+						p.answer <- answer{err: errUnknown("it was not written within %s", s.options.Patience)}
+					}
+				}
+			}
+			return true
+		})
 	}
 }
 
@@ -138,17 +165,15 @@ func (s *Store) write() {
 		}
 		slots <- struct{}{}
 		number++
-		b := &batch{number: number, proposals: s.gather(first)}
+		b := &batch{number: number, began: time.Now(), proposals: s.gather(first)}
 		s.batches.Store(b.number, b)
 		future := s.raft.Apply(s.encode(b), 0)
 		s.done.Go(func() {
 			err := future.Error()
 			<-slots
 			s.batches.Delete(b.number)
-			if err != nil && b.answered.CompareAndSwap(false, true) {
-				for _, p := range b.proposals {
-					s.reply(p, answer{err: refusal(err)})
-				}
+			if err != nil {
+				s.fail(b, refusal(err))
 			}
 		})
 	}
@@ -158,18 +183,18 @@ func (s *Store) write() {
 // run while that brings more: who was just answered is about to ask again,
 // and a fuller entry costs no more than a short one.
 func (s *Store) gather(first *proposal) []*proposal {
-	proposals := []*proposal{first}
-	for idle := 0; len(proposals) < batchLength && idle < 2; {
+	gathered := []*proposal{first}
+	for idle := 0; len(gathered) < batchLength && idle < 2; {
 		select {
 		case p := <-s.queue:
-			proposals = append(proposals, p)
+			gathered = append(gathered, p)
 			idle = 0
 		default:
 			idle++
 			runtime.Gosched()
 		}
 	}
-	return proposals
+	return gathered
 }
 
 // refusal is the answer to commands whose entry failed.
@@ -200,14 +225,18 @@ func (s *Store) failQueue() {
 	}
 }
 
+func (s *Store) fail(b *batch, err error) {
+	if b.taken.CompareAndSwap(false, true) {
+		for _, p := range b.proposals {
+			s.reply(p, answer{err: err})
+		}
+	}
+}
+
 // failBatches answers what is under way when the state machine has stopped.
 func (s *Store) failBatches(err error) {
 	s.batches.Range(func(_, b any) bool {
-		if b := b.(*batch); b.answered.CompareAndSwap(false, true) {
-			for _, p := range b.proposals {
-				s.reply(p, answer{err: err})
-			}
-		}
+		s.fail(b.(*batch), err)
 		return true
 	})
 	s.failQueue()
