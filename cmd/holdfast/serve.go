@@ -87,6 +87,10 @@ func (c *serveCommand) Run() (err error) {
 	select {
 	case err := <-served:
 		return fmt.Errorf("cannot go on serving: %w", err)
+	case err := <-store.failed:
+		// Ending in good order would wait for what does not end.
+		fmt.Fprintln(os.Stderr, "holdfast: the store cannot go on:", err)
+		os.Exit(1)
 	case <-ctx.Done():
 	}
 

@@ -16,6 +16,8 @@ type store struct {
 	ready func(context.Context) error // says why it cannot serve; nil if it always can
 	stop  func()                      // sends those who wait away; what they stand in line for is kept if the store can
 	close func() error
+
+	failed <-chan error // gives why it cannot go on; nil if that does not happen
 }
 
 // openStore opens the store that the settings choose. It never falls back to
@@ -50,6 +52,6 @@ func openDurable(ctx context.Context, c *serveCommand, log *slog.Logger) (*store
 	}
 	return &store{
 		Service: service, name: "durable, in " + string(c.DataDir),
-		ready: service.Ready, stop: service.Stop, close: service.Close,
+		ready: service.Ready, stop: service.Stop, close: service.Close, failed: service.Failed(),
 	}, nil
 }

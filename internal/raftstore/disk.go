@@ -15,6 +15,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
+
+	"holdfast/internal/table"
 )
 
 // A data directory holds
@@ -26,7 +28,8 @@ type disk struct {
 	lock      *os.File
 	log       *wal.WAL
 	snapshots *raft.FileSnapshotStore
-	life      uint64 // tells this process from every other that writes to the log
+	life      uint64        // tells this process from every other that writes to the log
+	writes    raft.LogStore // log, or what a test puts in its way
 }
 
 func openDisk(options Options) (_ *disk, err error) {
@@ -44,14 +47,64 @@ func openDisk(options Options) (_ *disk, err error) {
 		return nil, err
 	}
 	if d.log, err = wal.Open(logDir, wal.WithLogger(raftLogger(options.Logger))); err != nil {
-		return nil, fmt.Errorf("the log in %s cannot be read (%w): restore a backup into another directory, "+
-			"or, in a cluster, remove this node and let it join again with an empty one", logDir, err)
+		return nil, damaged(logDir, err)
 	}
+	d.writes = d.log
 	d.snapshots, err = raft.NewFileSnapshotStoreWithLogger(options.Dir, 2, raftLogger(options.Logger))
 	if err != nil {
 		return nil, fmt.Errorf("the snapshots in %s cannot be used: %w", options.Dir, err)
 	}
-	return d, nil
+	return d, d.check(options)
+}
+
+// check looks through all that a start will need, so that damage stops it
+// with a message, rather than a node going on with another table than it
+// answered from. A tail that was torn off while it was written has never been
+// answered; opening the log has cut it.
+func (d *disk) check(options Options) error {
+	metas, err := d.snapshots.List()
+	if err != nil {
+		return damaged(options.Dir, err)
+	}
+	if len(metas) > 0 {
+		if err := d.checkSnapshot(metas[0].ID); err != nil {
+			return damaged(filepath.Join(options.Dir, "snapshots", metas[0].ID), err)
+		}
+	}
+	first, err := d.log.FirstIndex()
+	if err != nil {
+		return damaged(options.Dir, err)
+	}
+	last, err := d.log.LastIndex()
+	if err != nil {
+		return damaged(options.Dir, err)
+	}
+	for index := max(first, 1); index <= last; index++ {
+		var entry raft.Log
+		err := d.log.GetLog(index, &entry)
+		if err == nil && entry.Type == raft.LogCommand {
+			_, _, _, err = header(entry.Data)
+		}
+		if err != nil {
+			return damaged(fmt.Sprintf("%s, entry %d of %d to %d", filepath.Join(options.Dir, "log"), index, first, last), err)
+		}
+	}
+	return nil
+}
+
+func (d *disk) checkSnapshot(id string) error {
+	_, file, err := d.snapshots.Open(id)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	_, err = table.Read(file)
+	return err
+}
+
+func damaged(where string, err error) error {
+	return fmt.Errorf("%s cannot be used: %w; restore a backup into another directory, "+
+		"or, in a cluster, remove this node and let it join again with an empty one", where, err)
 }
 
 // lockDir keeps a second process out of the directory. The lock ends with
@@ -99,7 +152,10 @@ func (s *Store) startRaft() error {
 	config.NoLegacyTelemetry = true
 
 	address, transport := raft.NewInmemTransport("")
-	cache, err := raft.NewLogCache(512, s.disk.log)
+	if s.options.wrapLog != nil {
+		s.disk.writes = s.options.wrapLog(s.disk.writes)
+	}
+	cache, err := raft.NewLogCache(512, s.disk.writes)
 	if err != nil {
 		return err
 	}

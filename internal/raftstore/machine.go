@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 
 	"github.com/hashicorp/raft"
@@ -19,7 +20,10 @@ import (
 //	8 bytes    the life of the process that wrote it, at random
 //	uvarint    number of the batch in that life
 //	commands   each a uvarint with its length and a message; see table.AppendCommand
+//	4 bytes    CRC-32C of all before, little endian
 const entryVersion = 1
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func (s *Store) encode(b *batch) []byte {
 	entry := append(make([]byte, 0, 64+128*len(b.proposals)), entryVersion)
@@ -30,19 +34,23 @@ func (s *Store) encode(b *batch) []byte {
 		message = table.AppendCommand(message[:0], p.cmd)
 		entry = protowire.AppendBytes(entry, message)
 	}
-	return entry
+	return binary.LittleEndian.AppendUint32(entry, crc32.Checksum(entry, castagnoli))
 }
 
 // header gives who wrote an entry, and the commands in it, still encoded.
 func header(entry []byte) (life, number uint64, commands []byte, err error) {
-	if len(entry) < 9 || entry[0] != entryVersion {
-		return 0, 0, nil, errors.New("an entry of a format that this version does not know")
+	if len(entry) > 0 && entry[0] > entryVersion {
+		return 0, 0, nil, fmt.Errorf("it is of format %d; a newer version of holdfast has written it: start that one", entry[0])
 	}
-	number, n := binary.Uvarint(entry[9:])
+	body := len(entry) - 4
+	if body < 9 || crc32.Checksum(entry[:body], castagnoli) != binary.LittleEndian.Uint32(entry[body:]) {
+		return 0, 0, nil, errors.New("its checksum does not fit")
+	}
+	number, n := binary.Uvarint(entry[9:body])
 	if n <= 0 {
-		return 0, 0, nil, errors.New("an entry without a number")
+		return 0, 0, nil, errors.New("it has no number")
 	}
-	return binary.LittleEndian.Uint64(entry[1:]), number, entry[9+n:], nil
+	return binary.LittleEndian.Uint64(entry[1:]), number, entry[9+n : body], nil
 }
 
 // decode gives the commands behind the header of an entry.
@@ -51,7 +59,7 @@ func decode(encoded []byte) ([]*table.Command, error) {
 	for len(encoded) > 0 {
 		message, n := protowire.ConsumeBytes(encoded)
 		if n < 0 {
-			return nil, errors.New("an entry that ends in the middle of a command")
+			return nil, errors.New("it ends in the middle of a command")
 		}
 		encoded = encoded[n:]
 		cmd, err := table.ReadCommand(message)
@@ -71,7 +79,9 @@ type machine struct{ s *Store }
 // were proposed; what others wrote, or an earlier life, is decoded.
 //
 // An entry that cannot be understood stops the process: going on without it
-// would make this table another one than everybody else's.
+// would make this table another one than everybody else's. What is on disk
+// was looked through at the start (see disk.check); this is for what another
+// node sends.
 func (m machine) Apply(entry *raft.Log) any {
 	life, number, encoded, err := header(entry.Data)
 	if err == nil && life == m.s.disk.life {
@@ -87,7 +97,7 @@ func (m machine) Apply(entry *raft.Log) any {
 		commands, err = decode(encoded)
 	}
 	if err != nil {
-		panic(fmt.Sprintf("log entry %d: %v: a newer version of holdfast has written it; start that one", entry.Index, err))
+		panic(fmt.Sprintf("entry %d of the log cannot be carried out: %v", entry.Index, err))
 	}
 	for _, cmd := range commands {
 		m.s.keeper.Follow(cmd)

@@ -25,7 +25,7 @@ type Options struct {
 
 	// Patience is how long a change may take to get to the disk of a majority
 	// before the answer is that its outcome is unknown, and how long a read may
-	// take to make sure of being the latest. Zero means 5 s.
+	// take to make sure of being the latest. Zero means 3 s.
 	Patience time.Duration
 
 	// KeepPlaces is how long a place in line at which nobody waits is kept for
@@ -36,6 +36,8 @@ type Options struct {
 	// SnapshotEvery is after how many entries of the log a snapshot is taken.
 	// Zero means 65,536.
 	SnapshotEvery uint64
+
+	wrapLog func(raft.LogStore) raft.LogStore // for tests: a disk that misbehaves
 }
 
 func (o *Options) setDefaults() {
@@ -43,7 +45,7 @@ func (o *Options) setDefaults() {
 		o.Logger = slog.Default()
 	}
 	if o.Patience == 0 {
-		o.Patience = 5 * time.Second
+		o.Patience = 3 * time.Second
 	}
 	if o.KeepPlaces == 0 {
 		o.KeepPlaces = 5 * time.Second
@@ -65,6 +67,7 @@ type Store struct {
 	reads   chan *read
 	batches sync.Map // batch number → *batch: entries of this process that are under way
 
+	failed  chan error  // see Failed
 	leading atomic.Bool // the table is the latest, and the lease clock runs
 
 	ctx   context.Context // ends with Close
@@ -89,6 +92,7 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 		disk:    d,
 		queue:   make(chan *proposal, queueLength),
 		reads:   make(chan *read, queueLength),
+		failed:  make(chan error, 1),
 	}
 	s.Service = keeper.NewService(s.keeper, log{s})
 	s.ctx, s.close = context.WithCancel(context.Background())
@@ -131,6 +135,12 @@ func (s *Store) Ready(context.Context) error {
 	}
 	return nil
 }
+
+// Failed gives an error when the store cannot go on and its process should
+// end: the disk has not finished a write for far too long. A leader that sat
+// there leading would keep all others from taking over, and raft does not
+// notice by itself.
+func (s *Store) Failed() <-chan error { return s.failed }
 
 // awaitReady waits until the log has been replayed and the store leads.
 func (s *Store) awaitReady(ctx context.Context) error {

@@ -3,6 +3,7 @@ package raftstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -119,7 +120,8 @@ func (s *Store) reply(p *proposal, a answer) {
 }
 
 // losePatience answers whoever has waited for too long that the outcome is
-// not known. It may yet happen.
+// not known: it may yet happen. When nothing has been written for twice as
+// long, the disk stalls, and the store fails.
 func (s *Store) losePatience() {
 	ticker := time.NewTicker(s.options.Patience / 8)
 	defer ticker.Stop()
@@ -130,15 +132,33 @@ func (s *Store) losePatience() {
 			return
 		}
 		s.batches.Range(func(_, v any) bool {
-			if b := v.(*batch); time.Since(b.began) > s.options.Patience {
-				for _, p := range b.proposals {
-					if p.state.CompareAndSwap(waiting, left) {
-						p.answer <- answer{err: errUnknown("it was not written within %s", s.options.Patience)}
-					}
-				}
+			b := v.(*batch)
+			age := time.Since(b.began)
+			if age > s.options.Patience {
+				s.leaveAlone(b)
+			}
+			if age > 2*s.options.Patience {
+				s.fail(fmt.Errorf("the disk has not finished a write for %s", age.Round(time.Millisecond)))
 			}
 			return true
 		})
+	}
+}
+
+func (s *Store) leaveAlone(b *batch) {
+	for _, p := range b.proposals {
+		if p.state.CompareAndSwap(waiting, left) {
+			p.answer <- answer{err: errUnknown("it was not written within %s", s.options.Patience)}
+		}
+	}
+}
+
+// fail tells the owner of the store that it cannot go on.
+func (s *Store) fail(err error) {
+	s.leading.Store(false)
+	select {
+	case s.failed <- err:
+	default:
 	}
 }
 
@@ -173,7 +193,7 @@ func (s *Store) write() {
 			<-slots
 			s.batches.Delete(b.number)
 			if err != nil {
-				s.fail(b, refusal(err))
+				s.failBatch(b, refusal(err))
 			}
 		})
 	}
@@ -225,7 +245,7 @@ func (s *Store) failQueue() {
 	}
 }
 
-func (s *Store) fail(b *batch, err error) {
+func (s *Store) failBatch(b *batch, err error) {
 	if b.taken.CompareAndSwap(false, true) {
 		for _, p := range b.proposals {
 			s.reply(p, answer{err: err})
@@ -236,7 +256,7 @@ func (s *Store) fail(b *batch, err error) {
 // failBatches answers what is under way when the state machine has stopped.
 func (s *Store) failBatches(err error) {
 	s.batches.Range(func(_, b any) bool {
-		s.fail(b.(*batch), err)
+		s.failBatch(b.(*batch), err)
 		return true
 	})
 	s.failQueue()

@@ -1,0 +1,203 @@
+package raftstore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"holdfast"
+)
+
+// made gives a data directory with n holds in it, each of an entry of its own,
+// and the tokens.
+func made(t *testing.T, n int) (dir string, tokens []holdfast.Token) {
+	dir = t.TempDir()
+	s := open(t, dir)
+	for i := range n {
+		grant := lock(t, s, holdfast.LockRequest{UID: "a", Keys: holdfast.Keys(fmt.Sprint("k", i)), Exp: time.Hour})
+		tokens = append(tokens, grant.Tokens...)
+	}
+	s.Close()
+	return dir, tokens
+}
+
+func segment(t *testing.T, dir string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "log", "*.wal"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	return files[0]
+}
+
+func copyDir(t *testing.T, from string) string {
+	t.Helper()
+	to := t.TempDir()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// A crash in the middle of a write leaves any part of the last record. What
+// was answered before it is there, and the store goes on.
+func TestATornTailIsCut(t *testing.T) {
+	dir, tokens := made(t, 5)
+	whole, err := os.ReadFile(segment(t, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := len(bytes.TrimRight(whole, "\x00"))
+	last := bytes.LastIndex(whole[:end], []byte("k4")) // in the last record
+	for cut := end; cut > last-2; cut -= 9 {
+		torn := copyDir(t, dir)
+		b := bytes.Clone(whole)
+		clear(b[cut-1:])
+		if err := os.WriteFile(segment(t, torn), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := open(t, torn)
+		for i, token := range tokens[:4] {
+			state, err := s.Get(t.Context(), token.Key)
+			if err != nil || len(state.Holders) != 1 || state.Holders[0].Version != token.Version {
+				t.Fatalf("cut at %d of %d: hold %d: %+v %v", cut, end, i, state, err)
+			}
+		}
+		grant := lock(t, s, holdfast.LockRequest{UID: "b", Keys: holdfast.Keys("new"), Exp: time.Hour})
+		if grant.Tokens[0].Version <= tokens[3].Version {
+			t.Fatalf("cut at %d: version %d after %d", cut, grant.Tokens[0].Version, tokens[3].Version)
+		}
+		s.Close()
+	}
+}
+
+func TestADamagedMiddleStopsTheStart(t *testing.T) {
+	dir, _ := made(t, 5)
+	name := segment(t, dir)
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[bytes.Index(b, []byte("k1"))] ^= 1
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(t.Context(), Options{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
+	if err == nil || !strings.Contains(err.Error(), "restore a backup") {
+		t.Fatalf("opened over a damaged log: %v", err)
+	}
+}
+
+func TestADamagedSnapshotStopsTheStart(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	lock(t, s, holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("needle"), Exp: time.Hour})
+	if err := s.raft.Snapshot().Error(); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	files, _ := filepath.Glob(filepath.Join(dir, "snapshots", "*", "state.bin"))
+	b, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[bytes.Index(b, []byte("needle"))] ^= 1
+	if err := os.WriteFile(files[0], b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(t.Context(), Options{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
+	if err == nil || !strings.Contains(err.Error(), "restore a backup") {
+		t.Fatalf("opened over a damaged snapshot: %v", err)
+	}
+}
+
+// badDisk refuses or delays writes as long as it is told to.
+type badDisk struct {
+	raft.LogStore
+	full  atomic.Bool
+	stall chan struct{} // writes wait for it to be closed; nil for none
+	stuck atomic.Bool
+}
+
+func (d *badDisk) StoreLog(log *raft.Log) error { return d.StoreLogs([]*raft.Log{log}) }
+
+func (d *badDisk) StoreLogs(logs []*raft.Log) error {
+	if d.full.Load() {
+		return &os.PathError{Op: "write", Path: "log", Err: syscall.ENOSPC}
+	}
+	if d.stuck.Load() {
+		<-d.stall
+	}
+	return d.LogStore.StoreLogs(logs)
+}
+
+func openOn(t *testing.T, d *badDisk, patience time.Duration) *Store {
+	s, err := Open(t.Context(), Options{
+		Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler), Patience: patience,
+		wrapLog: func(log raft.LogStore) raft.LogStore {
+			d.LogStore = log
+			return d
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestAFullDiskRefusesAndRecovers(t *testing.T) {
+	d := &badDisk{}
+	s := openOn(t, d, 0)
+	kept := lock(t, s, holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("x"), Exp: time.Hour})
+	d.full.Store(true)
+	for range 20 {
+		_, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("y"), Exp: time.Hour})
+		if holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
+			t.Fatalf("answer: %v", err)
+		}
+	}
+	d.full.Store(false)
+	for end := time.Now().Add(30 * time.Second); ; {
+		_, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "b", Keys: holdfast.Keys("z"), Exp: time.Hour})
+		if err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("did not recover: %v", err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	state, err := s.Get(t.Context(), "x")
+	if err != nil || len(state.Holders) != 1 || state.Holders[0].Version != kept.Tokens[0].Version {
+		t.Fatal(state, err)
+	}
+}
+
+func TestAStalledDiskEndsTheStore(t *testing.T) {
+	d := &badDisk{stall: make(chan struct{})}
+	s := openOn(t, d, 100*time.Millisecond)
+	defer close(d.stall) // before the store is closed
+	d.stuck.Store(true)
+	_, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("x"), Exp: time.Hour})
+	var refusal *holdfast.Error
+	if !errors.As(err, &refusal) || refusal.Code != holdfast.CodeUnavailable || !refusal.OutcomeUnknown {
+		t.Fatalf("answer: %v", err)
+	}
+	if err := <-s.Failed(); err == nil {
+		t.Fatal("no reason")
+	}
+	if s.Ready(t.Context()) == nil {
+		t.Fatal("ready all the same")
+	}
+}
