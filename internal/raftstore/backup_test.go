@@ -1,0 +1,50 @@
+package raftstore
+
+import (
+	"bytes"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"holdfast"
+)
+
+func TestABackupMakesTheSameTableWithLaterVersions(t *testing.T) {
+	first := open(t, t.TempDir())
+	kept := lock(t, first, holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("kept"), Exp: time.Hour, Note: "why"})
+	var backup bytes.Buffer
+	if err := first.Backup(t.Context(), &backup); err != nil {
+		t.Fatal(err)
+	}
+	lost := lock(t, first, holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("lost"), Exp: time.Hour})
+
+	dir := filepath.Join(t.TempDir(), "new")
+	options := Options{Dir: dir, Logger: slog.New(slog.DiscardHandler)}
+	if err := Restore(t.Context(), bytes.NewReader(backup.Bytes()), options); err != nil {
+		t.Fatal(err)
+	}
+	second := open(t, dir)
+	state, err := second.Get(t.Context(), "kept")
+	if err != nil || len(state.Holders) != 1 || state.Holders[0].Version != kept.Tokens[0].Version || state.Holders[0].Note != "why" {
+		t.Fatal(state, err)
+	}
+	if held, err := second.Check(t.Context(), []string{"lost"}); err != nil || held {
+		t.Fatal(held, err)
+	}
+	next := lock(t, second, holdfast.LockRequest{UID: "b", Keys: holdfast.Keys("new"), Exp: time.Hour})
+	if next.Tokens[0].Version < lost.Tokens[0].Version+lostVersions/2 {
+		t.Fatalf("version %d after %d was lost", next.Tokens[0].Version, lost.Tokens[0].Version)
+	}
+	if next.Tokens[0].Version >= holdfast.VersionEnd {
+		t.Fatal("beyond what a JSON number carries")
+	}
+
+	if err := Restore(t.Context(), &backup, options); err == nil {
+		t.Fatal("restored over another history")
+	}
+	damaged := bytes.NewReader(backup.Bytes())
+	if err := Restore(t.Context(), damaged, Options{Dir: t.TempDir()}); err == nil {
+		t.Fatal("restored half a backup")
+	}
+}
