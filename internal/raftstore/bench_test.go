@@ -153,3 +153,58 @@ func (f *bareFile) append(records int) {
 	syscall.Fdatasync(int(f.file.Fd()))
 	f.at += size
 }
+
+// BenchmarkSnapshotUnderLoad is the p99 of a lock among a million holds, with
+// snapshots being written all the time and without.
+func BenchmarkSnapshotUnderLoad(b *testing.B) {
+	const holds, owners = 1_000_000, 16
+	s := open(b, b.TempDir())
+	keys := make([]holdfast.Ask, holdfast.MaxKeys)
+	for i := 0; i < holds; i += len(keys) {
+		for k := range keys {
+			keys[k].Key = fmt.Sprintf("order/%07d", i+k)
+		}
+		lock(b, s, holdfast.LockRequest{UID: fmt.Sprint("svc-", i), Keys: slices.Clone(keys), Exp: time.Hour})
+	}
+	locks := func(rounds int) []time.Duration {
+		var mu sync.Mutex
+		var all []time.Duration
+		crowd(owners, rounds, func(i int) {
+			uid := fmt.Sprint("u", i)
+			began := time.Now()
+			grant := lock(b, s, holdfast.LockRequest{UID: uid, Keys: holdfast.Keys(uid), Exp: time.Minute})
+			took := time.Since(began)
+			s.Unlock(b.Context(), holdfast.UnlockRequest{UID: uid, Tokens: grant.Tokens})
+			mu.Lock()
+			all = append(all, took)
+			mu.Unlock()
+		})
+		return all
+	}
+	var without, with []time.Duration
+	for b.Loop() {
+		without = append(without, locks(500)...)
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					s.raft.Snapshot().Error()
+				}
+			}
+		}()
+		with = append(with, locks(500)...)
+		close(stop)
+		<-stopped
+	}
+	p99 := func(d []time.Duration) float64 {
+		slices.Sort(d)
+		return float64(d[len(d)*99/100].Microseconds())
+	}
+	b.ReportMetric(p99(without), "p99-µs")
+	b.ReportMetric(p99(with), "p99-during-µs")
+	b.ReportMetric(p99(with)/p99(without), "ratio")
+}

@@ -3,7 +3,6 @@ package table
 import (
 	"fmt"
 	"io"
-	"runtime"
 	"testing"
 	"time"
 
@@ -96,33 +95,4 @@ func BenchmarkSnapshotWrite(b *testing.B) {
 		}
 		b.SetBytes(n)
 	}
-}
-
-// BenchmarkBytesPerHold is the memory that a hold takes in the table beside
-// its key, its uid and the strings' allocation.
-func BenchmarkBytesPerHold(b *testing.B) {
-	const n = 1_000_000
-	for b.Loop() {
-		uids, asks := make([]string, n), make([][]holdfast.Ask, n)
-		for i := range n {
-			uids[i] = fmt.Sprintf("svc-%07d", i)
-			asks[i] = holdfast.Keys(fmt.Sprintf("order/%07d", i))
-		}
-		before := heapBytes()
-		t := New(0)
-		for i := range n {
-			t.Apply(&Command{Op: Lock, UID: uids[i], Keys: asks[i], Exp: time.Minute})
-		}
-		b.ReportMetric(float64(heapBytes()-before)/n, "bytes/hold")
-		runtime.KeepAlive(t)
-		runtime.KeepAlive(uids)
-		runtime.KeepAlive(asks)
-	}
-}
-
-func heapBytes() uint64 {
-	runtime.GC()
-	var stats runtime.MemStats
-	runtime.ReadMemStats(&stats)
-	return stats.HeapAlloc
 }
