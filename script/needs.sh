@@ -16,10 +16,20 @@ c_compiler() {
 	printf '#include <stdlib.h>\nint main(void) { return 0; }\n' | $(go env CC) -x c -o /dev/null -
 }
 
+# Debian keeps the server's commands out of PATH.
+postgres_server() {
+	for initdb in /usr/lib/postgresql/*/bin/initdb; do
+		[ -x "$initdb" ] && return
+	done
+	command -v initdb
+}
+
 # One line for each thing.
 look() {
 	missing=
 	need "gcc libc6-dev" c_compiler # the race detector
+	need redis-server command -v redis-server # the Redis store; redis-cli comes with it
+	need postgresql postgres_server # fence, the SQL side
 }
 
 look

@@ -38,7 +38,7 @@ type serveCommand struct {
 	NoRedis   bool       `group:"store" short:"N" help:"In memory only: all locks are gone when the process ends. Wins over the other settings here."`
 	RedisHost host       `group:"store" short:"R" placeholder:"HOST" variable:"REDIS_HOST" help:"In Redis on this host; without it localhost."`
 	RedisPort remotePort `group:"store" short:"P" placeholder:"PORT" variable:"REDIS_PORT" help:"In Redis on this port; without it 6379."`
-	RedisURL  nonEmpty   `group:"store" name:"redis-url" placeholder:"URL" variable:"REDIS_URL" help:"In Redis at this URL: redis://user:password@host:port/database, or rediss:// for TLS."`
+	RedisURL  nonEmpty   `group:"store" name:"redis-url" placeholder:"URL" variable:"REDIS_URL" help:"In Redis at this URL: redis://user:password@host:port/database, or rediss:// for TLS; +sentinel and +cluster as docs/redis.md tells. Wins over host and port."`
 	DataDir   nonEmpty   `group:"store" default:"holdfast-data" placeholder:"DIR" variable:"DATA_DIR" help:"On disk in this directory; without it holdfast-data. This is where the state is kept when neither -N nor anything about Redis is set."`
 }
 

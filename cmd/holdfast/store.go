@@ -1,12 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
+	"net"
+	"strconv"
 
 	"holdfast"
 	"holdfast/internal/memory"
 	"holdfast/internal/raftstore"
+	"holdfast/internal/redisstore"
 )
 
 // store is what keeps the state, opened and ready to serve.
@@ -27,7 +31,7 @@ func (c *serveCommand) openStore(ctx context.Context, log *slog.Logger) (*store,
 	case c.NoRedis:
 		return openMemory()
 	case c.RedisHost != "" || c.RedisPort != 0 || c.RedisURL != "":
-		return openRedis(c)
+		return openRedis(ctx, c, log)
 	default:
 		return openDurable(ctx, c, log)
 	}
@@ -39,9 +43,21 @@ func openMemory() (*store, error) {
 	return &store{Service: service, name: "memory", stop: service.Stop, close: service.Close}, nil
 }
 
-// openRedis will keep the state in a Redis that many servers may share.
-func openRedis(*serveCommand) (*store, error) {
-	return nil, usageError("a Redis setting asks for the Redis store, which is not built in yet: start with -N (--no-redis) to keep the state in memory only")
+// openRedis keeps the state in a Redis that many servers may share. If Redis is
+// out of reach, the service starts all the same and is not ready.
+func openRedis(ctx context.Context, c *serveCommand, log *slog.Logger) (*store, error) {
+	url := string(c.RedisURL)
+	if url == "" {
+		url = "redis://" + net.JoinHostPort(cmp.Or(string(c.RedisHost), "localhost"), strconv.Itoa(cmp.Or(int(c.RedisPort), 6379)))
+	}
+	service, err := redisstore.New(ctx, redisstore.Options{URL: url, Log: log})
+	if err != nil {
+		return nil, usageError("--redis-url (REDIS_URL): " + err.Error())
+	}
+	return &store{
+		Service: service, name: "Redis, at " + service.Addresses(),
+		ready: service.Ready, stop: service.Stop, close: service.Close,
+	}, nil
 }
 
 // openDurable keeps the state in the data directory.

@@ -23,11 +23,14 @@ const batch = 256
 // Feed is a sequence of events with growing IDs. It is safe for concurrent
 // use.
 type Feed struct {
-	mu       sync.Mutex
-	ring     []holdfast.Event // the event with ID i stands at (i-first) % Kept
-	first    uint64           // ID of the first event of all
-	next     uint64           // ID of the next event
-	news     chan struct{}    // closed at the next event; nil while nobody waits
+	mu    sync.Mutex
+	ring  []holdfast.Event // the event with ID i stands at (i-first) % Kept
+	first uint64           // ID of the first event of all
+	next  uint64           // ID of the next event
+	news  chan struct{}    // closed at the next event; nil while nobody waits
+
+	interrupted bool // see Interrupt
+
 	closed   chan struct{}
 	closeOne sync.Once
 }

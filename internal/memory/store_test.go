@@ -196,7 +196,7 @@ func TestCloseAnswersWhoeverWaits(t *testing.T) {
 func TestManyExpiriesLetOthersThrough(t *testing.T) {
 	const n = 100_000
 	s := open(t)
-	lockMany(t, s, n, time.Now().Add(5*time.Second))
+	lockMany(t, s, n, time.Now().Add(10*time.Second))
 	events, err := s.Watch(t.Context(), holdfast.WatchRequest{})
 	if err != nil {
 		t.Fatal(err)
@@ -224,10 +224,12 @@ func TestManyExpiriesLetOthersThrough(t *testing.T) {
 
 // lockMany takes n holds that all run out in the millisecond of end.
 func lockMany(t testing.TB, s *Store, n int, end time.Time) {
-	for i := range n {
-		lock(t, s, holdfast.LockRequest{
-			UID: fmt.Sprint("owner-", i), Keys: holdfast.Keys(fmt.Sprint("many/", i)), Exp: time.Until(end),
-		})
+	for i := 0; i < n; {
+		var keys []holdfast.Ask
+		for ; i < n && len(keys) < holdfast.MaxKeys; i++ {
+			keys = append(keys, holdfast.Ask{Key: fmt.Sprint("many/", i)})
+		}
+		lock(t, s, holdfast.LockRequest{UID: fmt.Sprint("owner-", i), Keys: keys, Exp: time.Until(end)})
 	}
 }
 

@@ -6,7 +6,7 @@ An implementation joins with one test:
 
 	func TestConformance(t *testing.T) {
 		servicetest.Run(t, func(t *testing.T) servicetest.Target {
-			store := memory.New(memory.Options{})
+			store := memory.New()
 			t.Cleanup(func() { store.Close() })
 			return servicetest.Over(store)
 		})

@@ -78,10 +78,12 @@ func listOrder(c *scene) {
 }
 
 func listPrefix(c *scene) {
-	c.lock("a", "x", "x/", "x/1", "x/2", "x0", "X/1", "w", "y")
+	inside := "p0" + c.name("p/") // the prefix p/, but not at the beginning
+	c.lock("a", "x", "x/", "x/1", "x/2", "x0", "X/1", "w", "y", "p/1", inside)
 	for prefix, want := range map[string][]string{
-		"":     {"X/1", "w", "x", "x/", "x/1", "x/2", "x0", "y"},
+		"":     {"X/1", "p/1", inside, "w", "x", "x/", "x/1", "x/2", "x0", "y"},
 		"x":    {"x", "x/", "x/1", "x/2", "x0"},
+		"p/":   {"p/1"},
 		"x/":   {"x/", "x/1", "x/2"},
 		"x/1":  {"x/1"},
 		"x/11": nil,
@@ -150,11 +152,11 @@ func listWaited(c *scene) {
 	c.lock("a", "x")
 	c.lock("a", "free")
 	c.unlock("a", "free")
-	b := c.waits("b", "x", "waited")
-	equal(c, "keys", c.listed(holdfast.ListRequest{}), []string{"waited", "x"})
+	b := c.waits("b", "x", "waited", "z")
+	equal(c, "keys", c.listed(holdfast.ListRequest{}), []string{"waited", "x", "z"})
 	c.unlock("a", "x")
 	b.granted()
-	c.unlock("b", "x", "waited")
+	c.unlock("b", "x", "waited", "z")
 	equal(c, "keys", c.listed(holdfast.ListRequest{}), nil)
 }
 

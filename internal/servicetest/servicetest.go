@@ -40,11 +40,15 @@ func Run(t *testing.T, open func(t *testing.T) Target) {
 				if chapter.watches && s.target.NoWatch {
 					t.Skip("the target has no Watch")
 				}
-				t.Parallel()
+				if !chapter.alone {
+					t.Parallel()
+				}
 				for _, proof := range chapter.proofs {
 					t.Run(proof.of, func(t *testing.T) {
 						scene := s.scene(t)
-						t.Parallel()
+						if !chapter.alone {
+							t.Parallel()
+						}
 						scene.play(proof.run)
 					})
 				}
@@ -61,6 +65,7 @@ type chapter struct {
 	name    string
 	proofs  []proof
 	watches bool // needs Watch
+	alone   bool // does not run beside anything else
 }
 
 // proof is one case: a sentence that holds of every service, and the scene
@@ -90,6 +95,7 @@ var chapters = []chapter{
 	{name: "list", proofs: listing},
 	{name: "force", proofs: forcing},
 	{name: "watch", proofs: watching, watches: true},
+	{name: "watch, alone", proofs: watchingAlone, watches: true, alone: true},
 	{name: "invalid requests", proofs: invalid},
 	{name: "limits and odd names", proofs: sizes},
 }

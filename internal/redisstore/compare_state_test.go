@@ -1,0 +1,134 @@
+package redisstore
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"holdfast"
+	"holdfast/internal/table"
+)
+
+func (p *pair) compareBlockers(want []holdfast.Blocker, answer []rueidis.RedisMessage) {
+	got, err := readBlockers(answer)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	want = slices.Clone(want)
+	for i := range got {
+		if i < len(want) && want[i].Version != 0 {
+			p.same(want[i].Version, got[i].Version)
+			want[i].Version, got[i].Exp = got[i].Version, 0
+		}
+	}
+	if !slices.Equal(got, want) {
+		p.t.Fatalf("blockers %+v, the table says %+v", got, want)
+	}
+}
+
+func (p *pair) eventsOf(out *table.Outcome) []holdfast.Event { return slices.Clone(out.Events) }
+
+func (p *pair) compareEvents(want []holdfast.Event) {
+	told, err := p.do("LRANGE", "{compared}:told", "0", "-1").AsStrSlice()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.do("DEL", "{compared}:told")
+	if !p.watched {
+		return
+	}
+	var got []holdfast.Event
+	for _, message := range told {
+		_, events := readEvents(message)
+		got = append(got, events...)
+	}
+	if len(got) != len(want) {
+		p.t.Fatalf("events %+v, the table says %+v", got, want)
+	}
+	for i := range got {
+		p.same(want[i].Version, got[i].Version)
+		want[i].Version = got[i].Version
+	}
+	if !slices.Equal(got, want) {
+		p.t.Fatalf("events %+v, the table says %+v", got, want)
+	}
+}
+
+// compareState compares all that is held and waited for, and who was let in.
+func (p *pair) compareState() {
+	for _, uid := range []string{"", "a"} {
+		states, _ := p.table.List("", uid, "", 100)
+		answer := p.run(p.redis.scripts.list, "", uid, "", "100")
+		var got []holdfast.Lock
+		for _, state := range answer[1:] {
+			parts, _ := state.ToArray()
+			lock, err := readLock(parts)
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			got = append(got, lock)
+		}
+		if len(got) != len(states) {
+			p.t.Fatalf("%d keys %+v, the table says %+v", len(got), got, states)
+		}
+		for i, state := range states {
+			want := holdfast.Lock{Key: state.Key, Holders: []holdfast.Holder{}, Waiters: []holdfast.Waiter{}}
+			for j, h := range state.Holds {
+				left := time.Duration(p.ends[[2]string{h.Key, h.UID}]-p.now) * time.Microsecond
+				holder := holdfast.Holder{UID: h.UID, Mode: h.Mode, Limit: h.Limit, Version: h.Version, Exp: left, Note: h.Note}
+				if j < len(got[i].Holders) {
+					p.same(h.Version, got[i].Holders[j].Version)
+					holder.Version, holder.Held = got[i].Holders[j].Version, got[i].Holders[j].Held
+				}
+				want.Holders = append(want.Holders, holder)
+			}
+			for j, w := range state.Waiters {
+				waiter := holdfast.Waiter{UID: w.UID, Mode: w.Mode, Limit: w.Limit, Note: w.Note}
+				if j < len(got[i].Waiters) {
+					waiter.Waited = got[i].Waiters[j].Waited
+				}
+				want.Waiters = append(want.Waiters, waiter)
+			}
+			if !reflect.DeepEqual(got[i], want) {
+				p.t.Fatalf("key %+v, the table says %+v", got[i], want)
+			}
+		}
+	}
+	granted := map[string]bool{}
+	for f := (fields{p.run(p.redis.scripts.mine, "here")}); len(f.rest) > 0; {
+		ticket, place := f.text(), f.text()
+		granted[fmt.Sprint(ticket, " ", place)] = f.text() == "1"
+	}
+	for place, at := range p.places {
+		was, known := granted[at.ticket+" "+at.place]
+		if known == at.gone || was != (at.grant != nil && !at.gone) {
+			p.t.Fatalf("place %d %+v: known %v, granted %v", place, at, known, was)
+		}
+	}
+}
+
+// empty ends everything, and sees that nothing is left in Redis.
+func (p *pair) empty() {
+	for place, at := range p.places {
+		if !at.gone {
+			at.gone = true
+			_ = place
+			p.run(p.redis.scripts.leave, at.place, "here", at.ticket, "gone")
+		}
+	}
+	for _, key := range keys {
+		p.run(p.redis.scripts.force, key, "")
+	}
+	p.now += 2_000_000_000_000
+	p.setClock()
+	p.run(p.redis.scripts.tick, "here", "1000", "0", "0", "0", "1000", "0")
+	p.do("DEL", "{compared}:told", "{compared}:watched", "{compared}:clock")
+	left, _ := p.do("KEYS", "*").AsStrSlice()
+	left = slices.DeleteFunc(left, func(key string) bool { return key == "{compared}:last" })
+	if len(left) > 0 {
+		p.t.Fatalf("left behind: %v", left)
+	}
+}

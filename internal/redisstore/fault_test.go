@@ -1,0 +1,469 @@
+package redisstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"holdfast"
+	"holdfast/internal/redistest"
+)
+
+// quick are options with which a fault is noticed soon.
+func quick(url string) Options {
+	return Options{URL: url, Timeout: 400 * time.Millisecond, DeadAfter: 2 * time.Second}
+}
+
+func openQuick(t testing.TB, url string) *Store {
+	t.Helper()
+	s, err := New(t.Context(), quick(url))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func lock(t testing.TB, s *Store, uid, key string, exp time.Duration) holdfast.Token {
+	t.Helper()
+	grant, err := s.Lock(t.Context(), holdfast.LockRequest{UID: uid, Keys: holdfast.Keys(key), Exp: exp})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return grant.Tokens[0]
+}
+
+// waits starts a request that has to stand in line, and gives its answer.
+func waits(t testing.TB, s *Store, uid, key string) <-chan error {
+	t.Helper()
+	answer := make(chan error, 1)
+	go func() {
+		_, err := s.Lock(t.Context(), holdfast.LockRequest{UID: uid, Keys: holdfast.Keys(key), Exp: time.Minute, Wait: time.Minute})
+		answer <- err
+	}()
+	redistest.Eventually(t, uid+" stands in line", func() bool { return inLine(t, s, uid, key) })
+	return answer
+}
+
+func inLine(t testing.TB, s *Store, uid, key string) bool {
+	state, err := s.Get(t.Context(), key)
+	if err != nil {
+		return false
+	}
+	for _, w := range state.Waiters {
+		if w.UID == uid {
+			return true
+		}
+	}
+	return false
+}
+
+func unlock(t testing.TB, s *Store, uid string, token holdfast.Token) {
+	t.Helper()
+	keys, err := s.Unlock(t.Context(), holdfast.UnlockRequest{UID: uid, Tokens: []holdfast.Token{token}})
+	if err != nil || len(keys) != 1 {
+		t.Fatalf("%s unlocks %v: %v %v", uid, token, keys, err)
+	}
+}
+
+func soon(t testing.TB, what string, answer <-chan error) {
+	t.Helper()
+	select {
+	case err := <-answer:
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatalf("%s: no answer", what)
+	}
+}
+
+// unavailable asks something and wants to be told so within the time allowed.
+func unavailable(t testing.TB, s *Store) *holdfast.Error {
+	t.Helper()
+	began := time.Now()
+	_, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("any")})
+	if took := time.Since(began); took > 2*s.options.Timeout {
+		t.Errorf("the answer took %v with a timeout of %v", took, s.options.Timeout)
+	}
+	e, ok := errors.AsType[*holdfast.Error](err)
+	if !ok || e.Code != holdfast.CodeUnavailable {
+		t.Fatalf("answer: %v; want unavailable", err)
+	}
+	return e
+}
+
+// lines is a log that a test can read.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) has(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), text)
+}
+
+func TestServesBeforeRedisIsThere(t *testing.T) {
+	server := redistest.New(t)
+	var log lines
+	options := quick(server.URL())
+	options.Log = slog.New(slog.NewTextHandler(&log, nil))
+	s, err := New(t.Context(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Ready(t.Context()); err == nil {
+		t.Fatal("ready without Redis")
+	}
+	if e := unavailable(t, s); e.OutcomeUnknown || !strings.Contains(e.Message, "cannot be reached") {
+		t.Fatalf("answer: %+v", e)
+	}
+	if !log.has("cannot be used") || !log.has("connection refused") {
+		t.Fatalf("log: %s", &log.text)
+	}
+	server.Start()
+	redistest.Eventually(t, "the store is ready", func() bool { return s.Ready(t.Context()) == nil })
+	unlock(t, s, "a", lock(t, s, "a", "x", time.Minute))
+	if !log.has("Redis is there") {
+		t.Fatal("not a word in the log when Redis is there")
+	}
+}
+
+// Redis is killed, comes back empty, and whoever waited stands in line again;
+// versions grow all the same.
+func TestRedisIsKilledAndReturnsEmpty(t *testing.T) {
+	server := redistest.Start(t)
+	s, other := openQuick(t, server.URL()), openQuick(t, server.URL())
+	before := lock(t, s, "a", "x", time.Minute)
+	answer := waits(t, other, "b", "x")
+	server.Kill()
+	unavailable(t, s)
+	redistest.Eventually(t, "the store is not ready", func() bool { return s.Ready(t.Context()) != nil })
+	server.Start()
+	// Its holder's hold is lost with Redis; nobody is in the way of b.
+	soon(t, "b is let in", answer)
+	redistest.Eventually(t, "the store is ready", func() bool { return s.Ready(t.Context()) == nil })
+	if after := lock(t, s, "a", "y", time.Minute); after.Version <= before.Version {
+		t.Fatalf("version %d after %d", after.Version, before.Version)
+	}
+	// And a message still wakes those who wait.
+	holder := lock(t, s, "a", "z", time.Minute)
+	answer = waits(t, other, "c", "z")
+	unlock(t, s, "a", holder)
+	soon(t, "c is let in", answer)
+}
+
+func TestFlushAll(t *testing.T) {
+	server := redistest.Start(t)
+	s := openQuick(t, server.URL())
+	before := lock(t, s, "a", "x", time.Minute)
+	answer := waits(t, s, "b", "x")
+	server.Do("FLUSHALL")
+	soon(t, "b is let in", answer)
+	if after := lock(t, s, "a", "y", time.Minute); after.Version <= before.Version {
+		t.Fatalf("version %d after %d", after.Version, before.Version)
+	}
+}
+
+func TestScriptFlush(t *testing.T) {
+	server := redistest.Start(t)
+	s := openQuick(t, server.URL())
+	for range 3 {
+		token := lock(t, s, "a", "x", time.Minute)
+		server.Do("SCRIPT", "FLUSH")
+		unlock(t, s, "a", token)
+		server.Do("SCRIPT", "FLUSH")
+	}
+}
+
+// A Redis that hangs: answers come in time and say that it may have happened.
+func TestRedisHangs(t *testing.T) {
+	server := redistest.Start(t)
+	s := openQuick(t, server.URL())
+	lock(t, s, "a", "x", time.Minute)
+	server.Pause()
+	if e := unavailable(t, s); !e.OutcomeUnknown {
+		t.Errorf("the outcome is known: %v", e)
+	}
+	began := time.Now()
+	_, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "b", Keys: holdfast.Keys("x"), Exp: time.Minute, Wait: time.Minute})
+	if e, ok := errors.AsType[*holdfast.Error](err); !ok || !e.OutcomeUnknown || time.Since(began) > 2*s.options.Timeout {
+		t.Errorf("with a wait: %v after %v", err, time.Since(began))
+	}
+	server.Resume()
+	redistest.Eventually(t, "the store is ready", func() bool { return s.Ready(t.Context()) == nil })
+	// b was told that nobody knows; it must not stand in line for ever.
+	redistest.Eventually(t, "nobody stands in line", func() bool { return !inLine(t, s, "b", "x") })
+}
+
+// What the message says when Redis refuses.
+func TestRedisRefuses(t *testing.T) {
+	t.Run("wrong password", func(t *testing.T) {
+		server := redistest.Start(t, "--requirepass", "secret")
+		says(t, "redis://:guess@"+server.Addr(), "does not accept the user name or the password")
+	})
+	t.Run("no password", func(t *testing.T) {
+		server := redistest.Start(t, "--requirepass", "secret")
+		says(t, server.URL(), "wants a password")
+	})
+	t.Run("no such database", func(t *testing.T) {
+		says(t, redistest.Start(t).URL()+"/99", "no database with that number")
+	})
+	t.Run("read only", func(t *testing.T) {
+		primary := redistest.Start(t)
+		replica := redistest.Start(t, "--replicaof", primary.Host+" "+fmt.Sprint(primary.Port))
+		redistest.Eventually(t, "the replica is linked", func() bool {
+			return strings.Contains(replica.Do("INFO", "replication"), "master_link_status:up")
+		})
+		says(t, replica.URL(), "replica, which can only be read")
+	})
+	t.Run("out of memory", func(t *testing.T) {
+		server := redistest.Start(t)
+		s := openQuick(t, server.URL())
+		lock(t, s, "a", "x", time.Minute)
+		server.Do("CONFIG", "SET", "maxmemory", "1")
+		if e := unavailable(t, s); !strings.Contains(e.Message, "maxmemory") || e.OutcomeUnknown {
+			t.Fatalf("answer: %+v", e)
+		}
+		redistest.Eventually(t, "the store is not ready", func() bool { return s.Ready(t.Context()) != nil })
+		server.Do("CONFIG", "SET", "maxmemory", "0")
+		redistest.Eventually(t, "the store is ready", func() bool { return s.Ready(t.Context()) == nil })
+	})
+	t.Run("no permission", func(t *testing.T) {
+		server := redistest.Start(t, "--user", "app", "on", ">pw", "~{holdfast}:*", "&{holdfast}:*", "+@read", "+@connection")
+		says(t, "redis://app:pw@"+server.Addr(), "may not do what is needed")
+	})
+}
+
+func says(t *testing.T, url, message string) {
+	t.Helper()
+	s := openQuick(t, url)
+	redistest.Eventually(t, fmt.Sprintf("Ready says %q", message), func() bool {
+		err := s.Ready(t.Context())
+		return err != nil && strings.Contains(err.Error(), message)
+	})
+	if e := unavailable(t, s); !strings.Contains(e.Message, message) || e.OutcomeUnknown {
+		t.Errorf("answer: %+v; want %q", e, message)
+	}
+}
+
+func TestTooOldARedisIsRefused(t *testing.T) {
+	for info, refused := range map[string]bool{
+		"# Server\r\nredis_version:6.0.16\r\n":  true,
+		"# Server\r\nredis_version:7.0.15\r\n":  false,
+		"# Server\r\nredis_version:10.1.0\r\n":  false,
+		"# Server\r\nserver_name:something\r\n": false,
+	} {
+		if err := newEnough(info); (err != nil) != refused || err != nil && !strings.Contains(err.Error(), "too old") {
+			t.Errorf("%q: %v", info, err)
+		}
+	}
+}
+
+// The permissions that docs/redis.md gives are enough for everything.
+func TestLeastPermissions(t *testing.T) {
+	server := redistest.Start(t, "--user", "app", "on", ">p@ss/w", "~{holdfast}:*", "&{holdfast}:*",
+		"+@read", "+@write", "+@pubsub", "+@scripting", "+@connection", "+time", "-@dangerous")
+	s := openQuick(t, "redis://app:p%40ss%2Fw@"+server.Addr())
+	if err := s.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	events, err := s.Watch(t.Context(), holdfast.WatchRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := lock(t, s, "a", "x", time.Minute)
+	answer := waits(t, s, "b", "x")
+	unlock(t, s, "a", token)
+	soon(t, "b is let in", answer)
+	if _, err := s.List(t.Context(), holdfast.ListRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	for e, err := range events {
+		if err != nil || e.Type != holdfast.EventGranted {
+			t.Fatalf("first event: %+v %v", e, err)
+		}
+		break
+	}
+}
+
+// A server that dies keeps its places for a while, and then those behind move
+// up; a client that comes back elsewhere in time finds its old place.
+func TestServerDies(t *testing.T) {
+	server := redistest.Start(t)
+	s := openQuick(t, server.URL())
+	dead, err := New(t.Context(), quick(server.URL()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	holder := lock(t, s, "a", "x", time.Minute)
+	ctx, cancel := context.WithCancel(t.Context())
+	for _, uid := range []string{"b", "c"} {
+		go dead.Lock(ctx, holdfast.LockRequest{UID: uid, Keys: holdfast.Keys("x"), Exp: time.Minute, Wait: time.Minute})
+		redistest.Eventually(t, uid+" stands in line", func() bool { return inLine(t, s, uid, "x") })
+	}
+	d := waits(t, s, "d", "x")
+	dead.vanish()
+	defer cancel()
+	c := make(chan error, 1) // comes back
+	go func() {
+		_, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "c", Keys: holdfast.Keys("x"), Exp: time.Minute, Wait: time.Minute})
+		c <- err
+	}()
+	redistest.Eventually(t, "b has left the line", func() bool { return !inLine(t, s, "b", "x") })
+	if !inLine(t, s, "c", "x") {
+		t.Fatal("c has lost its place")
+	}
+	unlock(t, s, "a", holder)
+	soon(t, "c is let in", c)
+	select {
+	case <-d:
+		t.Fatal("d came before c")
+	default:
+	}
+	state, _ := s.Get(t.Context(), "x")
+	unlock(t, s, "c", holdfast.Token{Key: "x", Version: state.Holders[0].Version})
+	soon(t, "d is let in", d)
+}
+
+// A grant to a server that died before it could claim it is taken back.
+func TestGrantToADeadServerIsTakenBack(t *testing.T) {
+	server := redistest.Start(t)
+	s := openQuick(t, server.URL())
+	dead, err := New(t.Context(), quick(server.URL()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	holder := lock(t, s, "a", "x", time.Minute)
+	go dead.Lock(context.Background(), holdfast.LockRequest{UID: "b", Keys: holdfast.Keys("x"), Exp: time.Minute, Wait: time.Minute})
+	redistest.Eventually(t, "b stands in line", func() bool { return inLine(t, s, "b", "x") })
+	d := waits(t, s, "d", "x")
+	dead.vanish()
+	unlock(t, s, "a", holder)
+	soon(t, "d is let in", d)
+}
+
+// A hold ends on time also for those who wait on another server than its
+// owner's, and when that server is gone.
+func TestEndIsNoticedElsewhere(t *testing.T) {
+	server := redistest.Start(t)
+	s := openQuick(t, server.URL())
+	for range 5 {
+		owner, err := New(t.Context(), quick(server.URL()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		const life = 300 * time.Millisecond
+		began := time.Now()
+		lock(t, owner, "a", "x", life)
+		begun := time.Now()
+		owner.vanish()
+		grant, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "b", Keys: holdfast.Keys("x"), Exp: time.Minute, Wait: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if time.Since(began) < life {
+			t.Errorf("let in after %v", time.Since(began))
+		}
+		if late := time.Since(begun) - life; late > 50*time.Millisecond {
+			t.Logf("let in %v late", late)
+			if late > time.Second {
+				t.Errorf("let in %v late", late)
+			}
+		}
+		unlock(t, s, "b", grant.Tokens[0])
+	}
+}
+
+// Nothing is left in Redis for keys that nobody holds or waits for.
+func TestNothingIsLeft(t *testing.T) {
+	keys := 100_000
+	if testing.Short() {
+		keys = 5_000
+	}
+	server := redistest.Start(t)
+	s := openOver(t, server.URL())
+	var all sync.WaitGroup
+	const owners = 50
+	for i := range owners {
+		all.Go(func() {
+			uid := fmt.Sprint("owner-", i)
+			for j := range keys / owners {
+				key := fmt.Sprintf("key-%d-%d", i, j)
+				grant, err := s.Lock(t.Context(), holdfast.LockRequest{UID: uid, Keys: holdfast.Keys(key), Exp: time.Minute})
+				if err == nil && j%2 == 0 {
+					_, err = s.Unlock(t.Context(), holdfast.UnlockRequest{UID: uid, Tokens: grant.Tokens})
+				} else if err == nil {
+					_, err = s.Force(t.Context(), holdfast.ForceRequest{Key: key})
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+			// And some that run out.
+			for j := range 20 {
+				s.Lock(t.Context(), holdfast.LockRequest{UID: uid, Keys: holdfast.Keys(fmt.Sprint("ends-", i, "-", j)), Exp: time.Second})
+			}
+		})
+	}
+	all.Wait()
+	redistest.Eventually(t, "nothing is left but the counter", func() bool { return server.Do("KEYS", "*") == "{holdfast}:last" })
+}
+
+// Watchers learn of a gap when the connection was lost, and hear on.
+func TestWatchAcrossALostConnection(t *testing.T) {
+	server := redistest.Start(t)
+	s := openQuick(t, server.URL())
+	events, err := s.Watch(t.Context(), holdfast.WatchRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock(t, s, "a", "before", time.Minute)
+	server.Kill()
+	server.Start()
+	redistest.Eventually(t, "the store is ready", func() bool { return s.Ready(t.Context()) == nil })
+	var seen []string
+	go func() {
+		for t.Context().Err() == nil {
+			if token, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("after")}); err == nil {
+				s.Unlock(t.Context(), holdfast.UnlockRequest{UID: "a", Tokens: token.Tokens})
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}()
+	last := uint64(0)
+	for e, err := range events {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.ID < last {
+			t.Fatalf("event %d after %d", e.ID, last)
+		}
+		last = e.ID
+		seen = append(seen, string(e.Type)+" "+e.Key)
+		if e.Key == "after" {
+			break
+		}
+	}
+	// What was not read by then may be missing too: the gap says so.
+	if n := len(seen); !slices.Contains(seen[:n-1], "gap ") {
+		t.Fatalf("seen: %v", seen)
+	}
+}

@@ -1,0 +1,144 @@
+package redisstore
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"holdfast"
+)
+
+// Unlock releases what req names exactly. See [holdfast.Service].
+func (s *Store) Unlock(ctx context.Context, req holdfast.UnlockRequest) ([]string, error) {
+	req, err := req.Normal()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	if len(req.Tokens) == 1 {
+		token := req.Tokens[0]
+		n, ok, done, err := s.together(ctx, false, req.UID, token.Key, token.Version, "")
+		if done != nil {
+			defer done()
+		}
+		switch {
+		case ok && err != nil:
+			return nil, err
+		case ok && n == 0:
+			return []string{}, nil
+		case ok:
+			return []string{token.Key}, nil
+		}
+	}
+	args := append(make([]string, 0, 1+2*len(req.Tokens)), req.UID)
+	message, err := s.do(ctx, s.scripts.unlock, appendTokens(args, req.Tokens))
+	if err != nil {
+		return nil, err
+	}
+	if message.IsInt64() { // unlock_fast.lua
+		if n, _ := message.AsInt64(); n == 0 {
+			return []string{}, nil
+		}
+		return []string{req.Tokens[0].Key}, nil
+	}
+	answer, err := message.ToArray()
+	if err != nil {
+		return nil, s.failure(ctx, err)
+	}
+	keys := make([]string, len(answer))
+	for i := range answer {
+		n, err := answer[i].AsInt64()
+		if err != nil || n < 1 || int(n) > len(req.Tokens) {
+			return nil, answerError(answer)
+		}
+		keys[i] = req.Tokens[n-1].Key
+	}
+	return keys, nil
+}
+
+func appendTokens(args []string, tokens []holdfast.Token) []string {
+	for _, token := range tokens {
+		args = append(args, token.Key, strconv.FormatUint(token.Version, 10))
+	}
+	return args
+}
+
+// Extend starts the life of holds anew. See [holdfast.Service].
+func (s *Store) Extend(ctx context.Context, req holdfast.ExtendRequest) (holdfast.Extension, error) {
+	req, err := req.Normal()
+	if err != nil {
+		return holdfast.Extension{}, err
+	}
+	if err := s.enter(ctx); err != nil {
+		return holdfast.Extension{}, err
+	}
+	if req.Tokens != nil && len(req.Tokens) == 0 {
+		return holdfast.Extension{}, nil // nothing is not everything
+	}
+	args := append(make([]string, 0, 2+2*len(req.Tokens)), req.UID, millis(req.Exp))
+	answer, err := s.run(ctx, s.scripts.extend, appendTokens(args, req.Tokens)...)
+	if err != nil {
+		return holdfast.Extension{}, err
+	}
+	if len(answer) == 0 {
+		return holdfast.Extension{}, answerError(answer)
+	}
+	left, err := answer[0].AsInt64()
+	if err != nil {
+		return holdfast.Extension{}, answerError(answer)
+	}
+	extension := holdfast.Extension{Exp: time.Duration(left) * time.Millisecond}
+	if req.Tokens == nil {
+		for i := 1; i+1 < len(answer); i += 2 {
+			key, _ := answer[i].ToString()
+			version, err := answer[i+1].AsInt64()
+			if err != nil {
+				return holdfast.Extension{}, answerError(answer)
+			}
+			extension.Tokens = append(extension.Tokens, holdfast.Token{Key: key, Version: uint64(version)})
+		}
+		return extension, nil
+	}
+	next := 1
+	for i, token := range req.Tokens {
+		extended := false
+		if next < len(answer) {
+			n, err := answer[next].AsInt64()
+			extended = err == nil && int(n) == i+1
+		}
+		if extended {
+			next++
+			extension.Tokens = append(extension.Tokens, token)
+		} else {
+			extension.Lost = append(extension.Lost, token)
+		}
+	}
+	return extension, nil
+}
+
+// Force releases a key whoever holds it. See [holdfast.Service].
+func (s *Store) Force(ctx context.Context, req holdfast.ForceRequest) ([]holdfast.Released, error) {
+	req, err := req.Normal()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	answer, err := s.run(ctx, s.scripts.force, req.Key, req.Reason)
+	if err != nil {
+		return nil, err
+	}
+	var released []holdfast.Released
+	for i := 0; i+1 < len(answer); i += 2 {
+		uid, _ := answer[i].ToString()
+		version, err := answer[i+1].AsInt64()
+		if err != nil {
+			return nil, answerError(answer)
+		}
+		released = append(released, holdfast.Released{Key: req.Key, UID: uid, Version: uint64(version)})
+	}
+	return released, nil
+}

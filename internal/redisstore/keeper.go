@@ -1,0 +1,201 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"math"
+	"runtime"
+	"strconv"
+	"time"
+)
+
+// keep looks after Redis until the store is closed: it gives signs of life,
+// ends what has run out, finds out whether Redis is there, and compares.
+func (s *Store) keep(ctx context.Context) {
+	regular := time.NewTicker(beat)
+	defer regular.Stop()
+	net := time.NewTicker(netPeriod)
+	defer net.Stop()
+	end := time.NewTimer(0)
+	defer end.Stop()
+	for {
+		compare := false
+		select {
+		case <-regular.C:
+		case <-end.C:
+		case <-s.sooner:
+			end.Reset(s.untilEnd())
+			continue
+		case <-net.C:
+			compare = true
+		case <-s.comparing:
+			compare = true
+		case <-ctx.Done():
+			return
+		}
+		if s.look(ctx) != nil {
+			continue // the regular one tries again
+		}
+		if compare {
+			s.reconcile(ctx)
+		}
+		end.Reset(s.untilEnd())
+	}
+}
+
+// look finds out whether Redis is there, and does there what is due.
+func (s *Store) look(ctx context.Context) error {
+	err := s.tickAll(ctx)
+	if err == nil || !errors.Is(ctx.Err(), context.Canceled) { // else the store is being closed
+		s.found(err)
+	}
+	return err
+}
+
+func (s *Store) tickAll(ctx context.Context) error {
+	age := "0"
+	if now := time.Now(); now.Sub(s.aged) >= beat {
+		age, s.aged = "1", now
+	}
+	if s.client.Load() == nil {
+		if err := s.reach(ctx); err != nil {
+			return err
+		}
+	}
+	for {
+		// Whoever sets it from now on is not overwritten below.
+		s.nextEnd.Store(math.MaxInt64)
+		done, soon, err := s.tick(ctx, age)
+		if err != nil {
+			return err
+		}
+		if soon >= 0 {
+			s.endsIn(soon)
+		}
+		if done < sweepMost || ctx.Err() != nil {
+			return nil
+		}
+		runtime.Gosched() // much has run out: others first
+	}
+}
+
+// tick runs the script of that name. It gives how much was ended, and in how
+// many ms the next hold ends, or -1.
+func (s *Store) tick(ctx context.Context, age string) (done, soon int64, err error) {
+	s.mu.Lock()
+	waiters := "0"
+	if len(s.byTicket) > 0 {
+		waiters = "1"
+	}
+	s.mu.Unlock()
+	keepEvents, floor := s.watchSettings()
+	answer, err := s.run(ctx, s.scripts.tick, s.id, millis(s.options.DeadAfter), waiters,
+		keepEvents, strconv.FormatUint(floor, 10), strconv.Itoa(sweepMost), age)
+	if err != nil {
+		return 0, 0, err
+	}
+	f := fields{answer}
+	done, soon = f.number(), f.number()
+	if f.number() == 0 {
+		s.reconcileSoon() // Redis has lost its data, or took this server for dead
+	}
+	return done, soon, nil
+}
+
+// endsIn says that a hold ends in so many ms.
+func (s *Store) endsIn(ms int64) {
+	if ms < 0 {
+		return
+	}
+	at := int64(time.Since(s.start)) + ms*int64(time.Millisecond)
+	for {
+		next := s.nextEnd.Load()
+		if at >= next {
+			return
+		}
+		if s.nextEnd.CompareAndSwap(next, at) {
+			break
+		}
+	}
+	select {
+	case s.sooner <- struct{}{}:
+	default:
+	}
+}
+
+// untilEnd is how long the keeper may sleep until a hold ends.
+func (s *Store) untilEnd() time.Duration {
+	next := s.nextEnd.Load()
+	if next == math.MaxInt64 {
+		return maxSleep
+	}
+	return max(time.Duration(next)-time.Since(s.start), minSleep)
+}
+
+const (
+	minSleep = 500 * time.Microsecond // a clock that runs faster than Redis' must not make the keeper spin
+	maxSleep = time.Hour
+)
+
+// reconcileSoon asks for a comparison with Redis.
+func (s *Store) reconcileSoon() {
+	select {
+	case s.comparing <- struct{}{}:
+	default:
+	}
+}
+
+// reconcile compares what Redis says this server answers for with the calls
+// that there are. Messages may have been lost, Redis may have lost its data or
+// taken this server for dead, and a request of which nobody learned that it
+// stands in line must not stand there for ever.
+func (s *Store) reconcile(ctx context.Context) {
+	s.mu.Lock()
+	if s.closed { // those sent away keep their places
+		s.mu.Unlock()
+		return
+	}
+	before := make(map[string]string, len(s.byTicket)) // ticket -> place, of those whose place is known
+	for ticket, c := range s.byTicket {
+		if c.place != "" {
+			before[ticket] = c.place
+		}
+	}
+	s.mu.Unlock()
+	answer, err := s.run(ctx, s.scripts.mine, s.id)
+	if err != nil {
+		return
+	}
+	type spot struct{ ticket, place string }
+	var strays []spot
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return
+	}
+	for f := (fields{answer}); len(f.rest) > 0; {
+		at, granted := spot{f.text(), f.text()}, f.text() == "1"
+		c, known := s.byTicket[at.ticket]
+		switch {
+		case !known || c.place != "" && c.place != at.place:
+			strays = append(strays, at)
+		case granted:
+			c.tell()
+		}
+		if before[at.ticket] == at.place {
+			delete(before, at.ticket)
+		}
+	}
+	for ticket, place := range before {
+		// Redis does not know it: claiming will say so.
+		if c, ok := s.byTicket[ticket]; ok && c.place == place {
+			c.tell()
+		}
+	}
+	s.mu.Unlock()
+	for _, stray := range strays {
+		if _, err := s.run(ctx, s.scripts.leave, stray.place, s.id, stray.ticket, "gone"); err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,125 @@
+package redisstore
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"holdfast"
+)
+
+// Lock grants all keys or none. See [holdfast.Service].
+func (s *Store) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.Grant, error) {
+	req, err := req.Normal()
+	if err != nil {
+		return holdfast.Grant{}, err
+	}
+	if err := s.enter(ctx); err != nil {
+		return holdfast.Grant{}, err
+	}
+	if len(req.Keys) == 1 && req.Keys[0].Mode == holdfast.Exclusive && req.Wait == 0 {
+		grant, ok, done, err := s.lockTogether(req)
+		if done != nil {
+			defer done()
+		}
+		if ok {
+			return grant, err
+		}
+	}
+	args := make([]string, 4, 4+2*len(req.Keys))
+	args[0], args[1], args[2] = req.UID, millis(req.Exp), req.Note
+	for i := range req.Keys {
+		args = append(args, code(&req.Keys[i]), req.Keys[i].Key)
+	}
+	if req.Wait > 0 {
+		return s.lockInLine(ctx, req, args)
+	}
+	answer, err := s.ask(args)
+	if err != nil {
+		return holdfast.Grant{}, err
+	}
+	return s.answered(answer, req)
+}
+
+// ask runs the script lock, to its end even if the client goes meanwhile: what
+// it is granted right now is then not left behind without an answer.
+func (s *Store) ask(args []string) ([]rueidis.RedisMessage, error) {
+	message, err := s.do(context.Background(), s.scripts.lock, args)
+	if err != nil {
+		return nil, err
+	}
+	if message.IsInt64() { // lock_fast.lua
+		return []rueidis.RedisMessage{message}, nil
+	}
+	answer, err := message.ToArray()
+	if err != nil {
+		return nil, s.failure(context.Background(), err)
+	}
+	return answer, nil
+}
+
+// code says what is asked of a key, as the scripts do.
+func code(ask *holdfast.Ask) string {
+	if ask.Mode == holdfast.Exclusive {
+		return "x"
+	}
+	return strconv.Itoa(ask.Limit)
+}
+
+func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// status is the word with which most answers begin.
+func status(answer []rueidis.RedisMessage) string {
+	if len(answer) == 0 || answer[0].IsInt64() {
+		return ""
+	}
+	word, _ := answer[0].ToString()
+	return word
+}
+
+// answered is what an answer of the scripts lock, claim and leave means for
+// the request.
+func (s *Store) answered(answer []rueidis.RedisMessage, req holdfast.LockRequest) (holdfast.Grant, error) {
+	if len(answer) == 1 && answer[0].IsInt64() && len(req.Keys) == 1 {
+		s.endsIn(req.Exp.Milliseconds())
+		version, _ := answer[0].AsInt64()
+		return holdfast.Grant{Tokens: []holdfast.Token{{Key: req.Keys[0].Key, Version: uint64(version)}}, Exp: req.Exp}, nil
+	}
+	switch status(answer) {
+	case "granted":
+		if len(answer) != 2+len(req.Keys) {
+			break
+		}
+		s.endsIn(req.Exp.Milliseconds())
+		left, err := answer[1].AsInt64()
+		if err != nil {
+			break
+		}
+		grant := holdfast.Grant{Tokens: make([]holdfast.Token, len(req.Keys)), Exp: time.Duration(left) * time.Millisecond}
+		for i := range req.Keys {
+			version, err := answer[2+i].AsInt64()
+			if err != nil {
+				return holdfast.Grant{}, answerError(answer)
+			}
+			grant.Tokens[i] = holdfast.Token{Key: req.Keys[i].Key, Version: uint64(version)}
+		}
+		return grant, nil
+	case "locked", "left":
+		blockers, err := readBlockers(answer[1:])
+		if err != nil {
+			break
+		}
+		return holdfast.Grant{}, holdfast.Locked(blockers)
+	case "deadlock":
+		var cycle []holdfast.Link
+		for i := 1; i+1 < len(answer); i += 2 {
+			uid, _ := answer[i].ToString()
+			key, _ := answer[i+1].ToString()
+			cycle = append(cycle, holdfast.Link{UID: uid, Key: key})
+		}
+		return holdfast.Grant{}, holdfast.Deadlock(cycle)
+	}
+	return holdfast.Grant{}, answerError(answer)
+}

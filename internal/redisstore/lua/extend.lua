@@ -1,0 +1,30 @@
+-- extend UID EXP (KEY VERSION)… gives the ms left of the first to end, and then
+-- which of the tokens were extended, by number. Without tokens all that UID
+-- holds is extended, and their keys and versions are given.
+
+local uid, exp = ARGV[1], tonumber(ARGV[2])
+local all = #ARGV == 2
+local names = {}
+if all then
+  sweep(64)
+  names = keysOf(uid)
+else
+  for i = 3, #ARGV, 2 do names[#names + 1] = ARGV[i] end
+end
+
+local answer, ends = {0}, math.huge
+for i, name in ipairs(names) do
+  local k = key(name)
+  local h = hold(k, uid)
+  if h and h.deadline > now and (all or h.version == tonumber(ARGV[2 * i + 2])) then
+    prolong(k, h, exp, '')
+    ends = math.min(ends, h.deadline)
+    answer[#answer + 1] = all and name or i
+    if all then answer[#answer + 1] = h.version end
+  end
+end
+if #answer > 1 then
+  answer[1] = math.floor((ends - now) / 1000)
+end
+finish()
+return answer

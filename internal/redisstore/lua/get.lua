@@ -1,0 +1,3 @@
+-- get KEY: its state.
+
+return show(key(ARGV[1]))

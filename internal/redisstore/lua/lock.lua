@@ -1,0 +1,48 @@
+-- lock UID EXP NOTE WAIT (CODE KEY)…
+-- WAIT is "" if the request does not want to stand in line. Else it is three
+-- words: the server, its ticket, and how many ms after its last sign of life the
+-- server counts as dead.
+--
+-- {"granted", ms left, version…}, {"waiting", place, ms to the next end of a
+-- hold}, {"locked", blockers…} or {"deadlock", uid, key, …}
+
+local server, ticket, dead = ARGV[4]:match('^(%S+) (%S+) (%d+)$')
+local asked = table.concat(ARGV, '\0', FIRST)
+local r = {uid = uid, asked = asked, asks = readAsks(asked), exp = exp, note = note, place = '+inf'}
+
+local function inLine(w)
+  answerFor(w, server, ticket)
+  beat(server, tonumber(dead))
+  return {'waiting', w.place, nextEnd()}
+end
+
+local function lock()
+  if grantable(r) then
+    local versions, _, _, left = grant(r)
+    return {'granted', left, unpack(versions)}
+  end
+  if not server then return nameBlockers(r, {'locked'}) end
+  for _, place in ipairs(waiting(uid)) do
+    local w = waiter(place)
+    if w.asked == asked then
+      w.exp, w.note = exp, note
+      call('HSET', P .. 'w:' .. place, 'exp', exp, 'note', note)
+      return inLine(w)
+    end
+  end
+  local cycle = circle(r)
+  if cycle then return {'deadlock', unpack(cycle)} end
+  local w = stand(r)
+  noteLine('waiting', w)
+  local answer = inLine(w)
+  joined(w)
+  return answer
+end
+
+local names = {}
+for i, a in ipairs(r.asks) do names[i] = a.key end
+tidy(names)
+local answer = lock()
+settle()
+finish()
+return answer

@@ -1,0 +1,34 @@
+-- tick SERVER DEAD WAITERS WATCHERS FLOOR MOST AGE: what each server does once a
+-- second, and when a hold ends. WAITERS is "1" if it answers for any; DEAD is
+-- then how long, in ms, they outlive it. WATCHERS is, in ms, for how long events
+-- should be sent on; "0" if it has no watchers. No event sent from now on has an
+-- ID below FLOOR. At most MOST holds are ended, and as many made old, that if AGE
+-- is "1".
+--
+-- {how many holds were ended and made old, and waiters removed; ms to the next end, or -1; 1
+-- if the server was known to have waiters; the ID of the last event}
+
+-- Whether Redis takes anything is found out here, and not by a client.
+call('SET', P .. 'probe', 1, 'PX', 1)
+call('DEL', P .. 'probe')
+
+local server, dead = ARGV[1], tonumber(ARGV[2])
+local known, id = 1, 0
+if ARGV[3] == '1' then
+  known = call('ZSCORE', P .. 'servers', server) and 1 or 0
+  beat(server, dead)
+end
+if ARGV[4] ~= '0' then
+  id = call('GET', P .. 'watched')
+  if id then
+    call('PEXPIRE', P .. 'watched', ARGV[4])
+  else
+    id = math.max(now, tonumber(ARGV[5]))
+    call('SET', P .. 'watched', id, 'PX', ARGV[4])
+  end
+end
+local done = sweep(tonumber(ARGV[6]))
+if ARGV[7] == '1' then done = done + age(tonumber(ARGV[6])) end
+local soon = nextEnd()
+finish()
+return {done, soon, known, tonumber(id)}

@@ -1,0 +1,144 @@
+package redisstore
+
+import (
+	"context"
+	"runtime"
+	"strconv"
+	"sync"
+	"time"
+
+	"holdfast"
+)
+
+// Requests that come while others are on their way to Redis go there together,
+// in one script: most of what a script costs is not what it does.
+const (
+	manyMost   = 128 // requests in one script
+	manyFlying = 2   // such scripts on their way
+)
+
+// small is a request for the short way: lock one key exclusively, or give one
+// token back.
+type small struct {
+	lock     bool
+	uid, key string
+	value    uint64 // exp in ms, or the version
+	note     string
+	answered chan struct{} // gets one value when what follows is set
+	number   int64
+	err      error
+}
+
+var smalls = sync.Pool{New: func() any { return &small{answered: make(chan struct{}, 1)} }}
+
+// many gathers small requests.
+type many struct {
+	mu     sync.Mutex
+	queue  []*small
+	flying int
+	alone  int // requests on their way by themselves
+}
+
+// together carries a small request out with others, if there are any to go
+// with. Otherwise, or if it is not for the short way after all, it says no, and
+// the request has to go by itself; done is then to be called, if not nil.
+func (s *Store) together(ctx context.Context, lock bool, uid, key string, value uint64, note string) (number int64, ok bool, done func(), err error) {
+	m := &s.many
+	m.mu.Lock()
+	if m.flying == 0 && m.alone < manyFlying {
+		m.alone++
+		m.mu.Unlock()
+		return 0, false, s.wasAlone, nil
+	}
+	r := smalls.Get().(*small)
+	r.lock, r.uid, r.key, r.value, r.note = lock, uid, key, value, note
+	m.queue = append(m.queue, r)
+	if m.flying < manyFlying {
+		m.flying++
+		go s.fly()
+	}
+	m.mu.Unlock()
+	select {
+	case <-r.answered:
+	case <-ctx.Done():
+		return 0, true, nil, context.Cause(ctx) // r is left to the one who answers
+	}
+	number, err = r.number, r.err
+	r.err = nil
+	smalls.Put(r)
+	return number, err != nil || number >= 0, nil, err
+}
+
+func (s *Store) wasAlone() {
+	s.many.mu.Lock()
+	s.many.alone--
+	s.many.mu.Unlock()
+}
+
+// fly takes what has gathered to Redis until there is nothing more.
+func (s *Store) fly() {
+	m := &s.many
+	args := make([]string, 0, 5*manyMost)
+	for {
+		m.gather()
+		m.mu.Lock()
+		batch := m.queue[:min(len(m.queue), manyMost)]
+		m.queue = m.queue[len(batch):]
+		if len(m.queue) == 0 {
+			m.queue = nil
+		}
+		if len(batch) == 0 {
+			m.flying--
+			m.mu.Unlock()
+			return
+		}
+		m.mu.Unlock()
+		args = args[:0]
+		for _, r := range batch {
+			kind := "u"
+			if r.lock {
+				kind = "l"
+			}
+			args = append(args, kind, r.uid, r.key, strconv.FormatUint(r.value, 10), r.note)
+		}
+		answer, err := s.run(context.Background(), s.scripts.many, args...)
+		if err == nil && len(answer) != len(batch) {
+			err = answerError(answer)
+		}
+		for i, r := range batch {
+			if r.err = err; err == nil {
+				r.number, r.err = answer[i].AsInt64()
+			}
+			r.answered <- struct{}{}
+		}
+	}
+}
+
+// gather lets those who are about to ask do so first, for as long as more come.
+func (m *many) gather() {
+	before := -1
+	for range 8 {
+		m.mu.Lock()
+		now := len(m.queue)
+		m.mu.Unlock()
+		if now == before || now >= manyMost {
+			return
+		}
+		before = now
+		runtime.Gosched()
+	}
+}
+
+// lockTogether is Lock for a request that may go with others.
+func (s *Store) lockTogether(req holdfast.LockRequest) (grant holdfast.Grant, ok bool, done func(), err error) {
+	// To its end whatever becomes of the client: see ask.
+	version, ok, done, err := s.together(context.Background(), true, req.UID, req.Keys[0].Key, uint64(req.Exp.Milliseconds()), req.Note)
+	if !ok || err != nil {
+		return holdfast.Grant{}, ok, done, err
+	}
+	s.endsIn(req.Exp.Milliseconds())
+	return holdfast.Grant{
+		Tokens: []holdfast.Token{{Key: req.Keys[0].Key, Version: uint64(version)}},
+		Exp:    req.Exp.Truncate(time.Millisecond),
+	}, true, done, nil
+}

@@ -1,0 +1,37 @@
+package redisstore
+
+import (
+	"testing"
+
+	"holdfast"
+	"holdfast/internal/redistest"
+	"holdfast/internal/servicetest"
+)
+
+func openOver(t testing.TB, url string) *Store {
+	t.Helper()
+	s, err := New(t.Context(), Options{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestConformance(t *testing.T) {
+	server := redistest.Start(t)
+	servicetest.Run(t, func(t *testing.T) servicetest.Target {
+		return servicetest.Over(openOver(t, server.URL()))
+	})
+}
+
+func TestConformanceOfThreeStores(t *testing.T) {
+	server := redistest.Start(t)
+	servicetest.Run(t, func(t *testing.T) servicetest.Target {
+		var services []holdfast.Service
+		for range 3 {
+			services = append(services, openOver(t, server.URL()))
+		}
+		return servicetest.Over(services...)
+	})
+}

@@ -1,0 +1,204 @@
+package redisstore
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"holdfast"
+	"holdfast/internal/redistest"
+	"holdfast/internal/servicetest"
+)
+
+// TestCluster runs the conformance suite over a cluster of three nodes.
+func TestCluster(t *testing.T) {
+	nodes := redistest.StartCluster(t, 3)
+	url := "redis+cluster://" + nodes[0].Addr() + "," + nodes[1].Addr() + "," + nodes[2].Addr()
+	servicetest.Run(t, func(t *testing.T) servicetest.Target {
+		return servicetest.Over(openOver(t, url), openOver(t, url))
+	})
+	says(t, nodes[0].URL(), "redis+cluster://")
+}
+
+// TestTLS speaks rediss:// to a server with a certificate of its own.
+func TestTLS(t *testing.T) {
+	cert, key := certificate(t)
+	server := redistest.New(t, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", cert, "--tls-auth-clients", "no")
+	tls := redistest.FreePort(t)
+	server.Args("--tls-port", fmt.Sprint(tls))
+	server.Start()
+	s := openOver(t, fmt.Sprintf("rediss://127.0.0.1:%d?skip_verify=true", tls))
+	if err := s.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	token := lock(t, s, "a", "x", time.Minute)
+	answer := waits(t, s, "b", "x")
+	unlock(t, s, "a", token)
+	soon(t, "b is let in", answer)
+	// Without that, nobody vouches for the certificate.
+	says(t, fmt.Sprintf("rediss://127.0.0.1:%d", tls), "certificate")
+}
+
+// certificate writes a certificate that signs itself, and its key.
+func certificate(t *testing.T) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalECPrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "EC PRIVATE KEY", Bytes: secret}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, key
+}
+
+// TestSentinelFailover kills the primary in the middle of traffic: the store
+// goes on with the replica by itself, and versions still grow, also if the
+// replica has missed the last writes.
+func TestSentinelFailover(t *testing.T) {
+	primary := redistest.Start(t)
+	replica := redistest.Start(t, "--replicaof", primary.Host+" "+fmt.Sprint(primary.Port))
+	var hosts []string
+	for range 3 {
+		sentinel := redistest.NewSentinel(t, primary, 2)
+		sentinel.Start()
+		hosts = append(hosts, sentinel.Addr())
+	}
+	redistest.Eventually(t, "the sentinels know the replica and each other", func() bool {
+		_, port, _ := net.SplitHostPort(hosts[0])
+		master, _ := primary.TryAt(port, "SENTINEL", "master", "main")
+		return strings.Contains(replica.Do("INFO", "replication"), "master_link_status:up") &&
+			strings.Contains(master, "num-slaves\n1\n") && strings.Contains(master, "num-other-sentinels\n2\n")
+	})
+	url := "redis+sentinel://" + strings.Join(hosts, ",") + "/main"
+	s, other := openQuick(t, url), openQuick(t, url)
+	if err := s.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var highest atomic.Uint64
+	var rounds, failed atomic.Int64
+	var traffic sync.WaitGroup
+	over := make(chan struct{})
+	for i := range 4 {
+		store := []*Store{s, other}[i%2]
+		traffic.Go(func() {
+			uid := fmt.Sprint("owner-", i)
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				grant, err := store.Lock(t.Context(), holdfast.LockRequest{UID: uid, Keys: holdfast.Keys(uid), Exp: time.Second})
+				if err != nil {
+					failed.Add(1)
+					if holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
+						t.Errorf("in the middle of the failover: %v", err)
+					}
+					time.Sleep(10 * time.Millisecond)
+					continue
+				}
+				rounds.Add(1)
+				for version := grant.Tokens[0].Version; ; {
+					known := highest.Load()
+					if version <= known || highest.CompareAndSwap(known, version) {
+						break
+					}
+				}
+				store.Unlock(t.Context(), holdfast.UnlockRequest{UID: uid, Tokens: grant.Tokens})
+			}
+		})
+	}
+	redistest.Eventually(t, "there is traffic", func() bool { return rounds.Load() > 200 })
+	replica.Pause() // it misses the last writes
+	time.Sleep(50 * time.Millisecond)
+	before := highest.Load()
+	primary.Kill()
+	replica.Resume()
+	redistest.Eventually(t, "the replica is the primary", func() bool {
+		return strings.Contains(replica.Do("INFO", "replication"), "role:master")
+	})
+	redistest.Eventually(t, "both stores are ready", func() bool { return s.Ready(t.Context()) == nil && other.Ready(t.Context()) == nil })
+	done := rounds.Load()
+	redistest.Eventually(t, "traffic goes on", func() bool { return rounds.Load() > done+200 })
+	close(over)
+	traffic.Wait()
+	if token := lock(t, s, "a", "after", time.Minute); token.Version <= before || token.Version <= highest.Load() {
+		t.Fatalf("version %d after %d", token.Version, highest.Load())
+	}
+	// Messages come through the new primary too.
+	holder := lock(t, s, "a", "x", time.Minute)
+	answer := waits(t, other, "b", "x")
+	unlock(t, s, "a", holder)
+	soon(t, "b is let in", answer)
+	t.Logf("%d rounds, %d failed", rounds.Load(), failed.Load())
+}
+
+func TestURLs(t *testing.T) {
+	for url, want := range map[string]string{
+		"redis://localhost":           "[localhost:6379] user= password= db=0 tls=false",
+		"redis://h:7":                 "[h:7] user= password= db=0 tls=false",
+		"redis://[::1]:7/3":           "[[::1]:7] user= password= db=3 tls=false",
+		"redis://:p%40w@h":            "[h:6379] user= password=p@w db=0 tls=false",
+		"rediss://me:pw@h:7/2":        "[h:7] user=me password=pw db=2 tls=true",
+		"redis+sentinel://a,b:7/main": "[a:26379 b:7] user= password= db=0 tls=false main=main",
+		"redis+sentinel://u:p@a/main/4?sentinel_password=s": "[a:26379] user=u password=p db=4 tls=false main=main sentinel=s",
+		"rediss+cluster://:p@a:1,b:2,c:3":                   "[a:1 b:2 c:3] user= password=p db=0 tls=true",
+		"http://h":                                          `error: begins with "http"`,
+		"h:6379":                                            "error: does not begin with",
+		"redis://a,b":                                       "error: several hosts",
+		"redis://h/x":                                       "error: not a number",
+		"redis://h/1/2":                                     "error: a part too many",
+		"redis://h:x":                                       "error: port",
+		"redis+sentinel://a":                                "error: name under which",
+		"redis+cluster://a/1":                               "error: no database but 0",
+		"redis://h?timeout=3":                               `error: not known here: "timeout"`,
+		"redis://user:sec%ret@h":                            "error: special characters",
+		"rediss://h?skip_verify=perhaps":                    "error: true or false",
+	} {
+		option, err := parseURL(url)
+		got := fmt.Sprintf("%v user=%s password=%s db=%d tls=%v", option.InitAddress, option.Username, option.Password, option.SelectDB, option.TLSConfig != nil)
+		if option.Sentinel.MasterSet != "" {
+			got += " main=" + option.Sentinel.MasterSet
+		}
+		if option.Sentinel.Password != "" {
+			got += " sentinel=" + option.Sentinel.Password
+		}
+		if part, fails := strings.CutPrefix(want, "error: "); fails {
+			if err == nil || !strings.Contains(err.Error(), part) || strings.Contains(err.Error(), "sec") {
+				t.Errorf("%s: %v; want an error with %q", url, err, part)
+			}
+		} else if err != nil || got != want {
+			t.Errorf("%s:\n got %s, %v\nwant %s", url, got, err, want)
+		}
+	}
+}
