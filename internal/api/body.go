@@ -20,7 +20,6 @@ func (x *exchange) decode(allowed wire.Fields) (wire.Request, error) {
 	if err := x.readBody(); err != nil {
 		return wire.Request{}, err
 	}
-	x.patient()
 	return wire.Decode(x.in, allowed)
 }
 

@@ -95,6 +95,11 @@ func (h *Handler) list(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	if uid, given := x.query["uid"]; given {
+		if err := holdfast.ValidUID(uid); err != nil { // "" would mean everybody
+			return err
+		}
+	}
 	page, err := h.service.List(x.request.Context(), holdfast.ListRequest{
 		Prefix: x.query["prefix"],
 		UID:    x.query["uid"],

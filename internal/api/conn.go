@@ -2,6 +2,7 @@ package api
 
 import (
 	"net"
+	"sync"
 	"time"
 )
 
@@ -10,13 +11,13 @@ const (
 	// written, before it counts as one that does not read.
 	writeTimeout = 30 * time.Second
 
-	// slack is by how much a deadline may miss its time, if that saves setting
-	// a timer for every request.
+	// slack is how much longer than that it may turn out to be, so that not
+	// every write has to set a timer.
 	slack = 10 * time.Second
 )
 
-// listener gives connections that look after their own deadline for writing,
-// and on which net/http refuses in JSON.
+// listener gives connections that look after their deadlines, and on which
+// net/http refuses in JSON.
 type listener struct{ net.Listener }
 
 // Accept waits for the next connection.
@@ -28,23 +29,71 @@ func (l listener) Accept() (net.Conn, error) {
 	return &conn{Conn: accepted}, nil
 }
 
-// conn is a connection of an HTTP server. As with any, one goroutine at a
-// time writes to it. Who takes it over from net/http, and wants to set
-// deadlines for writing, must take the Conn in it.
+// conn is a connection of an HTTP server. Setting a deadline costs more than
+// all else that is done here for a request, and net/http sets six of them, most
+// for reads that never come, because the next request is there already. So a
+// deadline for reading is kept back until there is a read that it is for.
+//
+// As with any connection of an HTTP server, one goroutine at a time reads, and
+// one writes. Who takes it over from net/http, and wants to set deadlines for
+// writing, must take the Conn in it.
 type conn struct {
 	net.Conn
-	armed time.Time // when the deadline for writing was last set
+
+	writable time.Time // when the deadline for writing was last set
+
+	mu      sync.Mutex // guards the rest
+	reading bool       // a read is under way
+	wanted  time.Time  // the deadline for reading that was asked for
+	armed   time.Time  // and the one that is set
 }
 
-// Write writes p. A client that does not read what it asked for must not keep
-// a goroutine for ever, and so every write has from writeTimeout to
-// writeTimeout + slack.
+// Read reads into p, until the deadline that was asked for.
+func (c *conn) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	err := c.arm()
+	c.reading = err == nil
+	c.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Read(p)
+	c.mu.Lock()
+	c.reading = false
+	c.mu.Unlock()
+	return n, err
+}
+
+// SetReadDeadline sets the deadline of a read that is under way, and of those
+// to come.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wanted = t
+	if !c.reading {
+		return nil
+	}
+	return c.arm()
+}
+
+// arm sets the deadline for reading that was asked for.
+func (c *conn) arm() error {
+	if c.wanted == c.armed {
+		return nil
+	}
+	c.armed = c.wanted
+	return c.Conn.SetReadDeadline(c.wanted)
+}
+
+// Write writes p, or, if p is a refusal of net/http's own, that refusal in
+// JSON. A client that does not read what it asked for must not keep a goroutine
+// for ever, and so every write has from writeTimeout to writeTimeout + slack.
 func (c *conn) Write(p []byte) (int, error) {
-	if now := time.Now(); now.Sub(c.armed) > slack {
+	if now := time.Now(); now.Sub(c.writable) > slack {
 		if err := c.Conn.SetWriteDeadline(now.Add(writeTimeout + slack)); err != nil {
 			return 0, err
 		}
-		c.armed = now
+		c.writable = now
 	}
 	status := ownRefusal(p)
 	if status == 0 {
@@ -59,6 +108,9 @@ func (c *conn) Write(p []byte) (int, error) {
 // SetWriteDeadline does nothing. net/http calls it after every request, to
 // take back a deadline that it has not set.
 func (c *conn) SetWriteDeadline(time.Time) error { return nil }
+
+// SetDeadline is SetReadDeadline.
+func (c *conn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
 
 // CloseWrite lets net/http say that nothing more follows, and give the client
 // time to read a refusal before the connection is cut.

@@ -17,6 +17,8 @@ graceful stop.
 net/http ends the context of a request when its connection closes, once the
 body has been read to its end. A service takes a request whose context ends
 out of the line (rule 9), so that nothing more is needed here than to pass the
-context on, and to write nothing to nobody.
+context on, and to write nothing to nobody. With the body read net/http also
+lifts the deadline for reading, so that it does not cut short who stands in
+line.
 */
 package api

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
-	"time"
 
 	"holdfast"
 	"holdfast/internal/wire"
@@ -68,12 +67,41 @@ func (x *exchange) write(status int) {
 	}
 	header := x.writer.Header()
 	header["Content-Type"] = x.contentType
-	if len(x.out) > ownLength || x.request.Method == http.MethodHead {
+	if len(x.out) > ownLength {
 		header.Set("Content-Length", strconv.Itoa(len(x.out)))
 	}
 	x.writer.WriteHeader(status)
 	_, _ = x.writer.Write(x.out) // an error means that the client has gone
 }
+
+// stream begins an answer that has no end yet. Whoever calls it writes the
+// rest; an error afterwards can only cut the answer off.
+func (x *exchange) stream(contentType []string) stream {
+	x.written = true
+	x.writer.Header()["Content-Type"] = contentType
+	x.writer.Header()["Cache-Control"] = noStore
+	x.writer.WriteHeader(http.StatusOK)
+	s := stream{x.writer, http.NewResponseController(x.writer)}
+	s.flush()
+	return s
+}
+
+var noStore = []string{"no-store"}
+
+// stream is where the rest of such an answer goes.
+type stream struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+// send writes and flushes, and says whether the client is still there. One
+// that does not read is cut off by the connection's write deadline.
+func (s stream) send(b []byte) bool {
+	_, err := s.Write(b)
+	return err == nil && s.flush()
+}
+
+func (s stream) flush() bool { return s.control.Flush() == nil }
 
 // refuse sends a refusal instead of an answer.
 func (x *exchange) refuse(refusal *holdfast.Error) {
@@ -83,11 +111,4 @@ func (x *exchange) refuse(refusal *holdfast.Error) {
 	x.out = wire.AppendError(x.out[:0], refusal)
 	x.contentType = typeJSON
 	x.write(wire.Status(refusal.Code))
-}
-
-// patient lifts the deadline for reading, which a request that takes its time
-// would run into: to net/http it looks like a client that has gone. It must
-// come after the body has been read, which the deadline is there for.
-func (x *exchange) patient() {
-	_ = http.NewResponseController(x.writer).SetReadDeadline(time.Time{})
 }

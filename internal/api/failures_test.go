@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"log/slog"
 	"net/http"
@@ -195,7 +196,7 @@ func TestNothingIsWrittenToAClientThatHasGone(t *testing.T) {
 }
 
 func TestHeadIsAnsweredLikeGetWithoutABody(t *testing.T) {
-	s := open(t)
+	s := openOver(t, openStore(t), Options{Backup: func(context.Context, io.Writer) error { return nil }})
 	s.lock("u", "a")
 	for _, route := range routes {
 		if route.method != http.MethodGet {
@@ -209,7 +210,8 @@ func TestHeadIsAnsweredLikeGetWithoutABody(t *testing.T) {
 			t.Errorf("%s: %q, %q", path, head, body)
 		}
 		answer := s.ask("HEAD", path, "").is(200)
-		if answer.header.Get("Content-Length") == "" || answer.header.Get("Content-Type") == "" {
+		endless := route.path == "/events" || route.path == "/backup" // their length is not known before their end
+		if !endless && answer.header.Get("Content-Length") == "" || answer.header.Get("Content-Type") == "" {
 			t.Errorf("%s: %v", path, answer.header)
 		}
 	}

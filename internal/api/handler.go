@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -20,6 +21,11 @@ type Options struct {
 	// Ready says whether the service can serve now, for /readyz: nil, or what
 	// is in the way. Nil means always.
 	Ready func(context.Context) error
+
+	// Backup writes the whole state, for /backup; nil if there is nothing to
+	// back up. What it fails with before it has written is answered, later it
+	// cuts the answer off.
+	Backup func(context.Context, io.Writer) error
 
 	// Logger is told what a client is not: panics and unexpected failures of
 	// the service. Nil means slog.Default.
@@ -73,11 +79,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := newExchange(w, r)
 	defer x.free()
 	defer h.rescue(x)
-	if err := h.serve(x); err != nil {
+	err := h.serve(x)
+	switch {
+	case x.written && err != nil:
+		panic(http.ErrAbortHandler) // half an answer cannot be taken back
+	case x.written:
+	case err != nil:
 		h.refuse(x, err)
-		return
+	default:
+		x.write(http.StatusOK)
 	}
-	x.write(http.StatusOK)
 }
 
 func (h *Handler) serve(x *exchange) error {
@@ -93,9 +104,6 @@ func (h *Handler) serve(x *exchange) error {
 	}
 	if err := x.readQuery(route.query); err != nil {
 		return err
-	}
-	if x.request.Body == http.NoBody {
-		x.patient()
 	}
 	return route.call(h, x)
 }
@@ -128,7 +136,7 @@ func (h *Handler) rescue(x *exchange) {
 	if value == nil {
 		return
 	}
-	if value == http.ErrAbortHandler { //nolint:errorlint // compared as net/http does
+	if value == http.ErrAbortHandler {
 		panic(value)
 	}
 	h.options.Logger.Error("a request panicked",

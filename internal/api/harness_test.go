@@ -34,13 +34,17 @@ type site struct {
 // open starts a server over a memory store.
 func open(t testing.TB) *site {
 	t.Helper()
+	return openOver(t, openStore(t), Options{})
+}
+
+func openStore(t testing.TB) *memory.Store {
 	store := memory.New()
 	t.Cleanup(func() {
 		if err := store.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return openOver(t, store, Options{})
+	return store
 }
 
 // openOver starts a server over a service. The functions may change the

@@ -28,8 +28,6 @@ func (x *exchange) readQuery(allowed []string) error {
 			return holdfast.Invalid("unknown query parameter %.64q", name)
 		case len(list) > 1:
 			return holdfast.Invalid("query parameter %q is given twice", name)
-		case name == "uid" && list[0] == "":
-			return holdfast.Invalid("uid: must not be empty")
 		case !utf8.ValidString(list[0]):
 			return holdfast.Invalid("%s: not valid UTF-8", name)
 		}

@@ -26,6 +26,8 @@ var routes = []route{
 	{http.MethodGet, "/locks", []string{"prefix", "uid", "limit", "after"}, (*Handler).list},
 	{http.MethodGet, "/locks/{key}", nil, (*Handler).get},
 	{http.MethodDelete, "/locks/{key}", []string{"reason"}, (*Handler).force},
+	{http.MethodGet, "/events", []string{"prefix", "uid"}, (*Handler).events},
+	{http.MethodGet, "/backup", nil, (*Handler).backup},
 	{http.MethodGet, "/ping", nil, (*Handler).ping},
 	{http.MethodGet, "/healthz", nil, (*Handler).healthz},
 	{http.MethodGet, "/readyz", nil, (*Handler).readyz},

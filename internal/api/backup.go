@@ -1,0 +1,39 @@
+package api
+
+import (
+	"bufio"
+	"net/http"
+
+	"holdfast"
+)
+
+var typeBytes = []string{"application/octet-stream"}
+
+// backup is GET /backup: the whole state in the store's own form, with a
+// checksum at its end, from which a reader knows that it is whole.
+func (h *Handler) backup(x *exchange) error {
+	if h.options.Backup == nil {
+		return &holdfast.Error{Code: holdfast.CodeNotFound, Message: "path: this store keeps nothing that a backup would help"}
+	}
+	if x.request.Method == http.MethodHead {
+		x.stream(typeBytes)
+		return nil
+	}
+	out := bufio.NewWriterSize(late{x}, 1<<16)
+	if err := h.options.Backup(x.request.Context(), out); err != nil {
+		return err
+	}
+	h.options.Logger.Info("backed up", "by", x.request.RemoteAddr)
+	return out.Flush()
+}
+
+// late is an answer that begins with its first byte, so that what fails
+// before can still be refused.
+type late struct{ x *exchange }
+
+func (l late) Write(b []byte) (int, error) {
+	if !l.x.written {
+		l.x.stream(typeBytes)
+	}
+	return l.x.writer.Write(b)
+}

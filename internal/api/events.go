@@ -1,0 +1,76 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"holdfast"
+	"holdfast/internal/wire"
+)
+
+// pendingEvents is how many events may wait to be sent to one reader. Behind
+// them the service's own memory of events begins, and behind that a gap.
+const pendingEvents = 256
+
+var typeEvents = []string{"text/event-stream"}
+
+// events is GET /events: a stream that ends when the client goes, the server
+// stops, or the service fails; a client resumes with Last-Event-ID.
+func (h *Handler) events(x *exchange) error {
+	req := holdfast.WatchRequest{Prefix: x.query["prefix"], UID: x.query["uid"]}
+	if last := x.request.Header.Get("Last-Event-ID"); last != "" {
+		id, err := strconv.ParseUint(last, 10, 64)
+		if err != nil {
+			return holdfast.Invalid("Last-Event-ID: must be the id of an event, not %.64q", last)
+		}
+		req.After = id
+	}
+	ctx, release := h.untilStop(x.request.Context())
+	defer release()
+	watched, err := h.service.Watch(ctx, req)
+	if err != nil {
+		return err
+	}
+	stream := x.stream(typeEvents)
+	if x.request.Method == http.MethodHead {
+		return nil
+	}
+	pending := make(chan holdfast.Event, pendingEvents)
+	var done sync.WaitGroup
+	defer done.Wait()
+	defer release() // ends the goroutine, also when the client has gone
+	done.Go(func() {
+		defer close(pending)
+		for e, err := range watched {
+			if err != nil {
+				return // the stream ends; the reader comes back and resumes
+			}
+			select {
+			case pending <- e:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	heartbeat := time.NewTicker(wire.HeartbeatEvery)
+	defer heartbeat.Stop()
+	for {
+		select {
+		case e, more := <-pending:
+			if !more {
+				return nil
+			}
+			x.out = wire.AppendEvent(x.out[:0], e)
+			for range len(pending) {
+				x.out = wire.AppendEvent(x.out, <-pending)
+			}
+		case <-heartbeat.C:
+			x.out = append(x.out[:0], wire.Heartbeat...)
+		}
+		if !stream.send(x.out) {
+			return nil
+		}
+	}
+}
