@@ -1,0 +1,133 @@
+package client
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/url"
+	"time"
+
+	"holdfast"
+)
+
+const (
+	// defaultPatience outlasts the restart of a server and the election of a
+	// leader.
+	defaultPatience = 15 * time.Second
+
+	// The pause between two rounds over all servers begins with firstPause and
+	// doubles up to longestPause.
+	firstPause   = 25 * time.Millisecond
+	longestPause = 2 * time.Second
+)
+
+// call is what one of the methods asks.
+type call struct {
+	method  string
+	path    string
+	escaped string // path as it must be sent, if net/url might send it otherwise
+	query   url.Values
+
+	// body gives what to send now, and how long the server was asked to wait
+	// before it answers. Nil means no body.
+	body func() ([]byte, time.Duration)
+
+	grants bool // the end of ctx must not leave a grant that nobody hears of
+	once   bool // not to be sent again when it may have happened
+}
+
+// trouble is why an attempt gave no answer.
+type trouble struct {
+	*holdfast.Error
+	again bool // another attempt may do better
+}
+
+// ask puts the call to the servers until one answers, and gives the body of
+// the answer. It begins with the server that answered last, goes over to the
+// next when one is away, and pauses after each round. A refusal is an answer,
+// save for CodeUnavailable.
+func (c *Client) ask(ctx context.Context, call *call) ([]byte, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	t := trial{patience: c.patience}
+	for {
+		index := c.current.Load()
+		began := now()
+		body, trouble := c.attempt(ctx, c.servers[index], call)
+		if trouble == nil {
+			return body, nil
+		}
+		if ctx.Err() != nil {
+			// One who only did not want to wait in line longer has nothing
+			// against the server.
+			if ctx.Err() == context.DeadlineExceeded && !call.grants {
+				c.leave(index)
+			}
+			return nil, context.Cause(ctx)
+		}
+		if trouble.again {
+			c.leave(index)
+		}
+		t.failed(trouble, began.since())
+		if !trouble.again || call.once && trouble.OutcomeUnknown {
+			return nil, t.verdict(trouble)
+		}
+		if t.count%len(c.servers) != 0 {
+			continue
+		}
+		rest, hopeless := t.rest()
+		if hopeless {
+			return nil, t.verdict(trouble)
+		}
+		if !pause(ctx, rest) {
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// leave goes over to the next server, unless somebody else has done so.
+func (c *Client) leave(index uint32) {
+	c.current.CompareAndSwap(index, (index+1)%uint32(len(c.servers)))
+}
+
+// trial is what is known of the attempts so far.
+type trial struct {
+	patience time.Duration
+	began    instant       // of the first attempt since somebody served
+	count    int           // attempts
+	pause    time.Duration // the last one
+	after    time.Duration // when the first server wants to be asked again, in this round
+	unknown  bool          // an attempt may have done what was asked
+}
+
+// failed notes an attempt that took so long.
+func (t *trial) failed(trouble *trouble, took time.Duration) {
+	// Who stood in line for long was served until just now.
+	if t.count == 0 || took > t.patience {
+		t.began, t.pause = now(), 0
+	}
+	t.count++
+	t.unknown = t.unknown || trouble.OutcomeUnknown
+	if t.after == 0 || trouble.RetryAfter < t.after {
+		t.after = trouble.RetryAfter
+	}
+}
+
+// rest is how long to pause before the next round, with jitter, so that those
+// who were sent away together do not come back together. It is hopeless if
+// the next round would be beyond all patience.
+func (t *trial) rest() (_ time.Duration, hopeless bool) {
+	t.pause = min(max(firstPause, 2*t.pause), longestPause)
+	rest := max(t.pause/2, t.after) + rand.N(t.pause/2)
+	t.after = 0
+	return rest, t.began.since()+rest > t.patience
+}
+
+// verdict is the error to return in the end. A refusal that is an answer says
+// what is the case, whatever was unclear before.
+func (t *trial) verdict(last *trouble) error {
+	if last.Code == holdfast.CodeUnavailable {
+		last.OutcomeUnknown = t.unknown
+	}
+	return last.Error
+}

@@ -1,0 +1,130 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"holdfast"
+	"holdfast/internal/wire"
+)
+
+const (
+	// answerWithin is how long a server may take, beside the time for which it
+	// was asked to wait, before it counts as away.
+	answerWithin = 5 * time.Second
+
+	// maxAnswer is how many bytes of an answer are read: more than the largest
+	// page has.
+	maxAnswer = 256 << 20
+)
+
+// Values of headers. They are shared, and must not be changed.
+var (
+	userAgent = []string{"holdfast-go"}
+	typeJSON  = []string{"application/json"}
+)
+
+// attempt puts the call to one server, once.
+func (c *Client) attempt(ctx context.Context, server *url.URL, call *call) ([]byte, *trouble) {
+	var body []byte
+	limit := answerWithin
+	if call.body != nil {
+		var wait time.Duration
+		body, wait = call.body()
+		limit += wait
+	}
+	var bye *goodbye
+	if call.grants {
+		bye = new(goodbye)
+		ctx = bye.instead(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if bye != nil {
+		defer bye.watch(cancel)()
+	}
+
+	response, err := c.transport.RoundTrip(newRequest(ctx, server, call, body))
+	if err != nil {
+		return nil, away(server, err)
+	}
+	defer response.Body.Close()
+	answer, err := read(response)
+	if err != nil {
+		return nil, away(server, err)
+	}
+	if response.StatusCode == http.StatusOK {
+		return answer, nil
+	}
+	return nil, refused(server, response, answer)
+}
+
+func newRequest(ctx context.Context, server *url.URL, call *call, body []byte) *http.Request {
+	target := *server
+	target.Path += call.path
+	if call.escaped != "" {
+		target.RawPath = server.EscapedPath() + call.escaped
+	}
+	target.RawQuery = call.query.Encode()
+	request := &http.Request{
+		Method:     call.method,
+		URL:        &target,
+		Host:       target.Host,
+		Proto:      "HTTP/1.1",
+		ProtoMajor: 1,
+		ProtoMinor: 1,
+		Header:     http.Header{"User-Agent": userAgent},
+	}
+	if body != nil {
+		request.Header["Content-Type"] = typeJSON
+		request.ContentLength = int64(len(body))
+		// With it the transport can take a new connection when an idle one
+		// proves to be closed.
+		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+		request.Body, _ = request.GetBody()
+	}
+	return request.WithContext(ctx)
+}
+
+// read reads an answer to its end.
+func read(response *http.Response) ([]byte, error) {
+	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	if err == nil && len(answer) > maxAnswer {
+		err = fmt.Errorf("an answer of more than %d bytes", maxAnswer)
+	}
+	return answer, err
+}
+
+// away is the trouble with a server that gave no answer.
+func away(server *url.URL, cause error) *trouble {
+	e := holdfast.Unavailable(cause, "%s does not answer: %v", server.Host, cause)
+	e.RetryAfter = 0
+	// Whose connection was never made has not heard the request.
+	op, ok := errors.AsType[*net.OpError](cause)
+	e.OutcomeUnknown = !ok || op.Op != "dial"
+	return &trouble{Error: e, again: true}
+}
+
+// refused reads a refusal. If it is not one of a lock service, a proxy may
+// have written it while the server is away.
+func refused(server *url.URL, response *http.Response, body []byte) *trouble {
+	e := wire.ReadError(body)
+	again := e.Code == holdfast.CodeUnavailable && response.StatusCode >= http.StatusInternalServerError
+	if e.Cause != nil {
+		e.Message = fmt.Sprintf("%s: the answer, status %d, is not that of a lock service", server.Host, response.StatusCode)
+		e.RetryAfter = 0
+	}
+	seconds, err := strconv.Atoi(response.Header.Get("Retry-After"))
+	if err == nil && seconds > 0 && seconds < 1<<30 {
+		e.RetryAfter = time.Duration(seconds) * time.Second
+	}
+	return &trouble{Error: e, again: again}
+}

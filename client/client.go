@@ -1,0 +1,113 @@
+package client
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"holdfast"
+)
+
+// DefaultServer is the server that a client asks when it is told of none:
+// where `holdfast serve` listens when it is told nothing else.
+const DefaultServer = "http://localhost:3000"
+
+// Options are what a client can be told beside its servers. The zero Options
+// are those of [New].
+type Options struct {
+	// Patience is how long a call goes on asking while no server can serve;
+	// zero means 15 s. If it is negative, each server is asked once.
+	Patience time.Duration
+
+	// Transport carries the requests; nil means one of the client's own. It is
+	// the place for certificates and headers. It should speak HTTP/1.1: over
+	// HTTP/2 the end of a ctx at the moment of a grant can leave a hold behind
+	// that lives until its exp has passed.
+	Transport http.RoundTripper
+}
+
+// Client asks one of several servers that share one state. It is a
+// [holdfast.Service], and safe for concurrent use.
+type Client struct {
+	servers   []*url.URL
+	current   atomic.Uint32 // the one to ask: it answered last
+	transport http.RoundTripper
+	own       *http.Transport // transport, if nobody else uses it
+	patience  time.Duration
+}
+
+var _ holdfast.Service = (*Client)(nil)
+
+// New gives a client of the servers at these URLs, such as
+// "http://10.0.0.7:3000"; with none it is [DefaultServer]. It sends nothing:
+// a server need not be there yet.
+func New(urls ...string) (*Client, error) { return Options{}.New(urls...) }
+
+// New gives a client with options.
+func (o Options) New(urls ...string) (*Client, error) {
+	if len(urls) == 0 {
+		urls = []string{DefaultServer}
+	}
+	c := &Client{transport: o.Transport, patience: cmp.Or(o.Patience, defaultPatience)}
+	for _, text := range urls {
+		server, err := parse(text)
+		if err != nil {
+			return nil, err
+		}
+		c.servers = append(c.servers, server)
+	}
+	if c.transport == nil {
+		c.own = newTransport()
+		c.transport = c.own
+	}
+	return c, nil
+}
+
+// Close closes the connections that are not in use. Calls that are under way
+// go on; holds are not given back.
+func (c *Client) Close() {
+	if c.own != nil {
+		c.own.CloseIdleConnections()
+	}
+}
+
+// parse reads the URL of a server. Without a scheme it is plain HTTP.
+func parse(text string) (*url.URL, error) {
+	full := text
+	if !strings.Contains(text, "://") {
+		full = "http://" + text
+	}
+	server, err := url.Parse(full)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("server %q: %w", text, err)
+	case server.Scheme != "http" && server.Scheme != "https":
+		return nil, fmt.Errorf("server %q: must begin with http:// or https://", text)
+	case server.Host == "":
+		return nil, fmt.Errorf("server %q: names no host", text)
+	case server.RawQuery != "" || server.Fragment != "" || server.User != nil:
+		return nil, fmt.Errorf("server %q: must be a scheme, a host and a path, and nothing else", text)
+	}
+	return server.JoinPath("/"), nil
+}
+
+// newTransport gives a transport on which many requests may stand in line at
+// once, each on a connection of its own.
+func newTransport() *http.Transport {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	return &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: answerWithin}).DialContext,
+		TLSHandshakeTimeout: answerWithin,
+		Protocols:           protocols,
+		DisableCompression:  true,
+		MaxIdleConnsPerHost: 256,
+		IdleConnTimeout:     time.Minute, // less than the server's, which would close them under a request
+	}
+}

@@ -1,0 +1,28 @@
+package client_test
+
+import (
+	"testing"
+
+	"holdfast"
+	"holdfast/internal/servicetest"
+)
+
+// The rules hold through a client over HTTP.
+func TestConformance(t *testing.T) {
+	servicetest.Run(t, func(t *testing.T) servicetest.Target {
+		return servicetest.Target{Services: []holdfast.Service{connect(t, serve(t, store(t)))}, NoWatch: true}
+	})
+}
+
+// They hold as well when each of several clients knows nothing of the others,
+// and each has a server of its own in front of the same state.
+func TestConformanceOfSeveralClients(t *testing.T) {
+	servicetest.Run(t, func(t *testing.T) servicetest.Target {
+		state := store(t)
+		target := servicetest.Target{NoWatch: true}
+		for range 3 {
+			target.Services = append(target.Services, connect(t, serve(t, state)))
+		}
+		return target
+	})
+}

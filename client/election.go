@@ -1,0 +1,117 @@
+package client
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"sync"
+	"time"
+
+	"holdfast"
+)
+
+// observeEvery is how often an observer asks who leads.
+const observeEvery = 500 * time.Millisecond
+
+// Election lets those who campaign for the same key lead one after the other.
+// It is one of them, and safe for concurrent use.
+type Election struct {
+	client  *Client
+	key     string
+	options []Option
+
+	campaign chan struct{} // taken by the one who campaigns
+
+	mu   sync.Mutex
+	held *Held // the newest
+}
+
+// Leader is who leads. It is the zero Leader when nobody does.
+type Leader struct {
+	UID     string
+	Version uint64 // grows from leader to leader
+	Note    string
+}
+
+// Election takes part in the election for a key. Sending nothing, it is
+// neither a candidate nor a leader yet. A [Note] is what others see of a
+// leader beside its uid.
+func (c *Client) Election(key string, options ...Option) *Election {
+	options = append([]Option{UID(newUID())}, options...)
+	return &Election{client: c, key: key, options: options, campaign: make(chan struct{}, 1)}
+}
+
+// Campaign stands for election, and returns when it has been won. The leader
+// leads while the [Held] is valid: its Context ends before another one can
+// lead, and its Unlock resigns. Who campaigns while it leads is given the same
+// one.
+func (e *Election) Campaign(ctx context.Context) (*Held, error) {
+	select {
+	case e.campaign <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	defer func() { <-e.campaign }()
+	if held := e.newest(); held != nil && held.Err() == nil {
+		if held.Context().Err() == nil {
+			return held, nil
+		}
+		// The ctx of an earlier campaign has ended, and with it what was done
+		// as a leader.
+		if err := held.Unlock(ctx); err != nil {
+			return nil, err
+		}
+	}
+	held, err := e.client.Hold(ctx, holdfast.Keys(e.key), slices.Clone(e.options)...)
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.held = held
+	return held, nil
+}
+
+func (e *Election) newest() *Held {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.held
+}
+
+// Resign lets the next one lead. It does nothing if this one does not lead; a
+// Campaign that is under way ends with its ctx.
+func (e *Election) Resign(ctx context.Context) error { return e.newest().Unlock(ctx) }
+
+// Leader gives who leads now. By the time of the answer it may be over.
+func (e *Election) Leader(ctx context.Context) (Leader, error) {
+	state, err := e.client.Get(ctx, e.key)
+	if err != nil || len(state.Holders) == 0 {
+		return Leader{}, err
+	}
+	holder := state.Holders[0]
+	return Leader{UID: holder.UID, Version: holder.Version, Note: holder.Note}, nil
+}
+
+// Observe gives who leads, and then each change. It asks twice a second, so
+// that who leads for a shorter time may go unseen. The sequence ends when ctx
+// ends, without an error, or after yielding one.
+func (e *Election) Observe(ctx context.Context) iter.Seq2[Leader, error] {
+	return func(yield func(Leader, error) bool) {
+		for first, last := true, (Leader{}); ; first = false {
+			leader, err := e.Leader(ctx)
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err != nil:
+				yield(Leader{}, err)
+				return
+			case (first || leader != last) && !yield(leader, nil):
+				return
+			}
+			last = leader
+			if !pause(ctx, observeEvery) {
+				return
+			}
+		}
+	}
+}

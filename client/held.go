@@ -1,0 +1,296 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"holdfast"
+)
+
+var (
+	// ErrLost is why a hold that was not unlocked is over: it was released by
+	// force, or could not be extended in time.
+	ErrLost = errors.New("the hold is lost")
+
+	// ErrUnlocked is why a hold that was unlocked is over.
+	ErrUnlocked = errors.New("the hold was unlocked")
+)
+
+const (
+	// A hold is extended when a third of its exp has passed. An attempt may
+	// take a fifth of exp and the pause after it a thirtieth, so that two may
+	// fail before the third must not.
+	renewals = 3
+	attempts = 5
+	pauses   = 30
+
+	// The last tenth of a hold's life is not used: it is the time that its
+	// owner has to stop.
+	reserve = 10
+
+	// The clock is looked at several times between two extensions, because a
+	// timer stands still while the machine is suspended.
+	looks = 9
+
+	// unlockWithin is how long to try to give back what the caller has no ctx
+	// for any more.
+	unlockWithin = 5 * time.Second
+)
+
+// Held is a hold on one or more keys that is extended in the background, until
+// it is unlocked or lost. It is safe for concurrent use.
+type Held struct {
+	client *Client
+	uid    string
+	exp    time.Duration
+	tokens []holdfast.Token
+
+	ctx    heldContext
+	cancel context.CancelCauseFunc // of ctx
+
+	stop    context.CancelFunc // ends the extending
+	renewer sync.WaitGroup
+
+	mu      sync.Mutex
+	lives   instant     // when its life last began, or a little before that
+	trouble error       // why the last extension failed, if it did
+	err     error       // why the hold is over, if it is
+	watch   *time.Timer // for the end of its life
+
+	unlocking sync.Mutex // one at a time tells the server
+	unlocked  bool       // the server has been told
+}
+
+// Hold asks for keys, stands in line until it is granted them, and then keeps
+// them until Unlock is called or they are lost.
+//
+// ctx is for the waiting, and for what is done with the hold: when it ends,
+// [Held.Context] ends. The keys stay locked until they are unlocked all the
+// same. Hold returns the refusal of [Client.Lock], or the cause of ctx.
+func (c *Client) Hold(ctx context.Context, keys []holdfast.Ask, options ...Option) (*Held, error) {
+	req, err := asking(keys, options).Normal()
+	if err != nil {
+		return nil, err
+	}
+	for {
+		began := now()
+		grant, err := c.Lock(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		tokens := grant.Tokens
+		if began.since() > req.Exp/renewals {
+			// It stood in line, and nobody on this side knows since when it has
+			// been granted. From an extension on, it is known.
+			began = now()
+			tokens, err = c.extendOnce(ctx, req, tokens)
+		}
+		switch {
+		case ctx.Err() != nil:
+			err = context.Cause(ctx)
+		case err == nil && len(tokens) == len(grant.Tokens):
+			return c.newHeld(ctx, req, tokens, began), nil
+		}
+		// A part may be gone: the answers took longer than the hold lives.
+		c.giveBack(ctx, req.UID, grant.Tokens)
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// extendOnce extends a new grant and gives the tokens that live on.
+func (c *Client) extendOnce(ctx context.Context, req holdfast.LockRequest, tokens []holdfast.Token) ([]holdfast.Token, error) {
+	extension, err := c.Extend(ctx, holdfast.ExtendRequest{UID: req.UID, Tokens: tokens, Exp: req.Exp})
+	return extension.Tokens, err
+}
+
+// giveBack unlocks tokens, whatever has become of ctx.
+func (c *Client) giveBack(ctx context.Context, uid string, tokens []holdfast.Token) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlockWithin)
+	defer cancel()
+	_, err := c.Unlock(ctx, holdfast.UnlockRequest{UID: uid, Tokens: tokens})
+	return err
+}
+
+func (c *Client) newHeld(ctx context.Context, req holdfast.LockRequest, tokens []holdfast.Token, began instant) *Held {
+	h := &Held{client: c, uid: req.UID, exp: req.Exp, tokens: tokens, lives: began}
+	h.ctx.held = h
+	h.ctx.Context, h.cancel = context.WithCancelCause(ctx)
+	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	h.stop = stop
+	h.renewer.Go(func() { h.renew(renewing) })
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.watch = time.AfterFunc(0, h.look)
+	return h
+}
+
+// UID is the owner of the hold.
+func (h *Held) UID() string { return h.uid }
+
+// Tokens are the keys with their versions, in the order asked. Versions grow
+// from grant to grant: a resource that is shown them can refuse a latecomer.
+func (h *Held) Tokens() []holdfast.Token { return slices.Clone(h.tokens) }
+
+// Token is the token of one key; the zero Token if the key is none of those
+// that were asked for.
+func (h *Held) Token(key string) holdfast.Token {
+	for _, token := range h.tokens {
+		if token.Key == key {
+			return token
+		}
+	}
+	return holdfast.Token{}
+}
+
+// Context is for everything that may be done only while the keys are held. It
+// ends before the hold can have ended on the server, with the ctx that Hold
+// was given, or with Unlock; [context.Cause] says why.
+//
+// Its Err and Done look at the clock by themselves. So even a process that has
+// been stopped for a while, and goes on before any timer has fired, sees that
+// its hold is over.
+func (h *Held) Context() context.Context { return &h.ctx }
+
+// Err is nil while the keys are certainly held, and then says why they are not:
+// [ErrLost], with more about it, or [ErrUnlocked].
+func (h *Held) Err() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.check()
+}
+
+// check is Err for those who have the mutex.
+func (h *Held) check() error {
+	if h.err == nil && h.left() <= 0 {
+		if h.trouble != nil {
+			h.over(fmt.Errorf("%w: it could not be extended in time: %w", ErrLost, h.trouble))
+		} else {
+			h.over(fmt.Errorf("%w: it was not extended in time", ErrLost))
+		}
+	}
+	return h.err
+}
+
+// left is how much longer the hold can be used.
+func (h *Held) left() time.Duration { return h.exp - h.exp/reserve - h.lives.since() }
+
+// over ends the hold on this side.
+func (h *Held) over(err error) {
+	h.err = err
+	h.watch.Stop()
+	h.stop()
+	h.cancel(err)
+}
+
+// look is called by the timer.
+func (h *Held) look() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.check() == nil {
+		h.watch.Reset(min(h.left(), h.exp/looks))
+	}
+}
+
+// renew extends the hold until ctx ends.
+func (h *Held) renew(ctx context.Context) {
+	for pause(ctx, h.rest()) {
+		for !h.extend(ctx) {
+			if !pause(ctx, h.exp/pauses) {
+				return
+			}
+		}
+	}
+}
+
+// rest is how long there is nothing to do.
+func (h *Held) rest() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.exp/renewals - h.lives.since()
+}
+
+// extend asks for a new life. It says whether that has been settled.
+func (h *Held) extend(ctx context.Context) bool {
+	began := now()
+	ctx, cancel := context.WithTimeout(ctx, h.exp/attempts)
+	defer cancel()
+	extension, err := h.client.Extend(ctx, holdfast.ExtendRequest{UID: h.uid, Tokens: h.tokens, Exp: h.exp})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.check() != nil: // nobody may use it any more, whatever the answer
+	case err != nil:
+		h.trouble = err
+		return false
+	case len(extension.Tokens) < len(h.tokens):
+		h.over(lost(h.tokens, extension.Tokens))
+	default:
+		h.lives, h.trouble = began, nil
+	}
+	return true
+}
+
+// lost says what is missing in kept.
+func lost(tokens, kept []holdfast.Token) error {
+	for _, token := range tokens {
+		if !slices.Contains(kept, token) {
+			return fmt.Errorf("%w: key %q was released by force, or its time ran out", ErrLost, token.Key)
+		}
+	}
+	return ErrLost
+}
+
+// Unlock gives the keys back. From the moment of the call the hold is over on
+// this side; if the call fails, it ends on the server when its exp has passed,
+// unless Unlock is called again. When all is done, or h is nil, Unlock does
+// nothing. With a ctx that has ended it still tries for a moment, so that it
+// can be deferred.
+func (h *Held) Unlock(ctx context.Context) error {
+	if h == nil {
+		return nil
+	}
+	h.mu.Lock()
+	if h.check() == nil {
+		h.over(ErrUnlocked)
+	}
+	h.mu.Unlock()
+	h.renewer.Wait() // nothing of the hold outlives Unlock
+
+	h.unlocking.Lock()
+	defer h.unlocking.Unlock()
+	if h.unlocked {
+		return nil
+	}
+	var err error
+	if ctx.Err() != nil {
+		err = h.client.giveBack(ctx, h.uid, h.tokens)
+	} else {
+		_, err = h.client.Unlock(ctx, holdfast.UnlockRequest{UID: h.uid, Tokens: h.tokens})
+	}
+	h.unlocked = err == nil
+	return err
+}
+
+// heldContext is a context that asks the clock.
+type heldContext struct {
+	context.Context // that is cancelled when the hold is over
+	held            *Held
+}
+
+// Err looks at the clock before it answers.
+func (c *heldContext) Err() error {
+	_ = c.held.Err()
+	return c.Context.Err()
+}
+
+// Done looks at the clock before it answers.
+func (c *heldContext) Done() <-chan struct{} {
+	_ = c.held.Err()
+	return c.Context.Done()
+}

@@ -1,0 +1,155 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"holdfast"
+	"holdfast/client"
+)
+
+// network carries connections within the process, so that a client and its
+// servers can live in virtual time. It can be cut, and slow.
+type network struct {
+	mu        sync.Mutex
+	listeners map[string]*listener
+	cut       bool
+	delay     time.Duration // of answers
+}
+
+func newNetwork() *network { return &network{listeners: map[string]*listener{}} }
+
+// serve starts a server with this name.
+func (n *network) serve(t *testing.T, host string, service holdfast.Service) {
+	t.Helper()
+	l := &listener{network: n, host: host, coming: make(chan net.Conn), closed: make(chan struct{})}
+	n.mu.Lock()
+	n.listeners[host+":80"] = l
+	n.mu.Unlock()
+	serveOn(t, l, service)
+}
+
+// client gives a client of servers in the network.
+func (n *network) client(t *testing.T, hosts ...string) *client.Client {
+	t.Helper()
+	transport := &http.Transport{DialContext: n.dial}
+	t.Cleanup(transport.CloseIdleConnections)
+	return connectWith(t, client.Options{Transport: transport}, hosts...)
+}
+
+func (n *network) dial(ctx context.Context, _, address string) (net.Conn, error) {
+	n.mu.Lock()
+	l := n.listeners[address]
+	n.mu.Unlock()
+	refused := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
+	if l == nil {
+		return nil, refused
+	}
+	fromClient, toServer := net.Pipe()
+	fromServer, toClient := net.Pipe()
+	near := &wire{network: n, in: fromServer, out: toServer}
+	far := &wire{network: n, in: fromClient, out: toClient, answers: true}
+	select {
+	case l.coming <- far:
+	case <-l.closed:
+		return nil, refused
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return near, nil
+}
+
+// setCut decides whether what is written arrives. Nobody is told.
+func (n *network) setCut(cut bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cut = cut
+}
+
+func (n *network) isCut() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.cut
+}
+
+// slow lets every answer take so long.
+func (n *network) slow(delay time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.delay = delay
+}
+
+func (n *network) answersTake() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.delay
+}
+
+type listener struct {
+	network *network
+	host    string
+	coming  chan net.Conn
+	once    sync.Once
+	closed  chan struct{}
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.coming:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *listener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *listener) Addr() net.Addr { return name(l.host) }
+
+type name string
+
+func (n name) Network() string { return "test" }
+func (n name) String() string  { return string(n) }
+
+// wire is one end of a connection, each side of which can be closed.
+type wire struct {
+	network *network
+	in, out net.Conn
+	answers bool // what is written here is what a server says
+}
+
+func (w *wire) Read(p []byte) (int, error) { return w.in.Read(p) }
+
+func (w *wire) Write(p []byte) (int, error) {
+	if w.answers {
+		time.Sleep(w.network.answersTake())
+	}
+	if w.network.isCut() {
+		return len(p), nil
+	}
+	return w.out.Write(p)
+}
+
+func (w *wire) CloseWrite() error {
+	if w.network.isCut() {
+		return nil
+	}
+	return w.out.Close()
+}
+
+func (w *wire) Close() error                       { return errors.Join(w.in.Close(), w.out.Close()) }
+func (w *wire) LocalAddr() net.Addr                { return name("local") }
+func (w *wire) RemoteAddr() net.Addr               { return name("remote") }
+func (w *wire) SetReadDeadline(t time.Time) error  { return w.in.SetReadDeadline(t) }
+func (w *wire) SetWriteDeadline(t time.Time) error { return w.out.SetWriteDeadline(t) }
+func (w *wire) SetDeadline(t time.Time) error {
+	return errors.Join(w.SetReadDeadline(t), w.SetWriteDeadline(t))
+}

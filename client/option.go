@@ -1,0 +1,62 @@
+package client
+
+import (
+	"crypto/rand"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"holdfast"
+)
+
+// defaultExp is the life of a hold that is extended in the background: how
+// long the others wait when its owner has died, and how long the owner can do
+// without a server.
+const defaultExp = 10 * time.Second
+
+// Option changes how [Client.Hold], [Client.Do] and [Client.Election] ask.
+type Option func(*holdfast.LockRequest)
+
+// Exp is how long the hold lives on when its owner has died or lost sight of
+// the servers; 10 s if it is not given. It is extended each time that a third
+// of it has passed.
+func Exp(d time.Duration) Option { return func(r *holdfast.LockRequest) { r.Exp = d } }
+
+// Wait is how long to stand in line; zero means not at all. If it is not
+// given, it is as long as ctx allows, and at most [holdfast.MaxWait].
+func Wait(d time.Duration) Option { return func(r *holdfast.LockRequest) { r.Wait = d } }
+
+// Note tells others what the hold is for. Whoever is refused sees it.
+func Note(text string) Option { return func(r *holdfast.LockRequest) { r.Note = text } }
+
+// UID is the owner of the hold. If it is not given, each hold has one of its
+// own, made of the host, the process and chance, so that two goroutines
+// exclude each other as two machines do. All holds with one uid have the same
+// owner: they do not exclude each other, and the first one that is unlocked
+// gives the key back for all.
+func UID(uid string) Option { return func(r *holdfast.LockRequest) { r.UID = uid } }
+
+// asking makes the request for a hold.
+func asking(keys []holdfast.Ask, options []Option) holdfast.LockRequest {
+	req := holdfast.LockRequest{Keys: keys, Exp: defaultExp, Wait: holdfast.MaxWait}
+	for _, option := range options {
+		option(&req)
+	}
+	if req.UID == "" {
+		req.UID = newUID()
+	}
+	return req
+}
+
+// newUID makes a uid that nobody else has, and from which a person can tell
+// where its owner runs.
+func newUID() string {
+	const longest = 128 // bytes of a host's name to keep
+	host, err := os.Hostname()
+	if err != nil || holdfast.ValidUID(host) != nil {
+		host = "unknown"
+	}
+	host = strings.ToValidUTF8(host[:min(len(host), longest)], "")
+	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), rand.Text()[:16])
+}

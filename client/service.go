@@ -1,0 +1,165 @@
+package client
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"holdfast"
+	"holdfast/internal/wire"
+)
+
+// What a server would not see any more in the JSON, such as bytes that are no
+// UTF-8, is refused here. So each call looks at its request before it sends it.
+
+// Lock grants all keys or none. When it has to ask again, it stands in line
+// for what is left of req.Wait. Without an Exp the server decides.
+//
+// When ctx ends, the server is told, and takes the request out of the line.
+// If a grant was on its way at that moment, Lock returns it, so that no hold
+// is left that nobody knows of: look at the error before you look at ctx.
+func (c *Client) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.Grant, error) {
+	normal, err := req.Normal()
+	if err != nil {
+		return holdfast.Grant{}, err
+	}
+	normal.Exp = req.Exp
+	began, wait := now(), normal.Wait
+	body, err := c.ask(ctx, &call{
+		method: http.MethodPost,
+		path:   "lock",
+		body: func() ([]byte, time.Duration) {
+			normal.Wait = max(0, wait-began.since())
+			return wire.AppendLock(nil, normal), normal.Wait
+		},
+		grants: true,
+	})
+	if err != nil {
+		return holdfast.Grant{}, err
+	}
+	return wire.ReadGrant(body)
+}
+
+// Unlock releases the holds that req names exactly. If an answer was lost,
+// the keys that the lost one named are missing in this one.
+func (c *Client) Unlock(ctx context.Context, req holdfast.UnlockRequest) ([]string, error) {
+	req, err := req.Normal()
+	if err != nil {
+		return nil, err
+	}
+	body, err := c.post(ctx, "unlock", wire.AppendUnlock(nil, req))
+	if err != nil {
+		return nil, err
+	}
+	return wire.ReadUnlocked(body)
+}
+
+// Extend starts the life of holds anew. Without an Exp the server decides.
+func (c *Client) Extend(ctx context.Context, req holdfast.ExtendRequest) (holdfast.Extension, error) {
+	if _, err := req.Normal(); err != nil {
+		return holdfast.Extension{}, err
+	}
+	if req.Tokens != nil && len(req.Tokens) == 0 {
+		return holdfast.Extension{}, nil // a server takes it for a mistake
+	}
+	body, err := c.post(ctx, "extend", wire.AppendExtend(nil, req))
+	if err != nil {
+		return holdfast.Extension{}, err
+	}
+	return wire.ReadExtension(body)
+}
+
+// Check says whether anybody holds one of the keys.
+func (c *Client) Check(ctx context.Context, keys []string) (bool, error) {
+	if err := holdfast.ValidKeys(keys); err != nil {
+		return false, err
+	}
+	body, err := c.post(ctx, "check", wire.AppendCheck(nil, keys))
+	if err != nil {
+		return false, err
+	}
+	return wire.ReadChecked(body)
+}
+
+// List gives one page of the keys that are held or waited for.
+func (c *Client) List(ctx context.Context, req holdfast.ListRequest) (holdfast.Page, error) {
+	req, err := req.Normal()
+	if err != nil {
+		return holdfast.Page{}, err
+	}
+	query := url.Values{"limit": {strconv.Itoa(req.Limit)}}
+	for name, value := range map[string]string{"prefix": req.Prefix, "uid": req.UID, "after": req.After} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	body, err := c.ask(ctx, &call{method: http.MethodGet, path: "locks", query: query})
+	if err != nil {
+		return holdfast.Page{}, err
+	}
+	return wire.ReadPage(body)
+}
+
+// Get gives the state of one key.
+func (c *Client) Get(ctx context.Context, key string) (holdfast.Lock, error) {
+	if err := holdfast.ValidKey(key); err != nil {
+		return holdfast.Lock{}, err
+	}
+	body, err := c.ask(ctx, &call{method: http.MethodGet, path: "locks/" + key, escaped: "locks/" + segment(key)})
+	if err != nil {
+		return holdfast.Lock{}, err
+	}
+	return wire.ReadState(body)
+}
+
+// Force releases all holds on a key. It is the one call that is not sent again
+// when it may have happened: by then the key can have new holders.
+func (c *Client) Force(ctx context.Context, req holdfast.ForceRequest) ([]holdfast.Released, error) {
+	req, err := req.Normal()
+	if err != nil {
+		return nil, err
+	}
+	call := &call{
+		method:  http.MethodDelete,
+		path:    "locks/" + req.Key,
+		escaped: "locks/" + segment(req.Key),
+		once:    true,
+	}
+	if req.Reason != "" {
+		call.query = url.Values{"reason": {req.Reason}}
+	}
+	body, err := c.ask(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	return wire.ReadReleased(body)
+}
+
+// Watch is refused with CodeNotFound: this client cannot follow events yet.
+func (c *Client) Watch(_ context.Context, req holdfast.WatchRequest) (iter.Seq2[holdfast.Event, error], error) {
+	if _, err := req.Normal(); err != nil {
+		return nil, err
+	}
+	return nil, &holdfast.Error{Code: holdfast.CodeNotFound, Message: "events: this client cannot follow them yet"}
+}
+
+// post asks with a body that is always the same.
+func (c *Client) post(ctx context.Context, path string, body []byte) ([]byte, error) {
+	return c.ask(ctx, &call{
+		method: http.MethodPost,
+		path:   path,
+		body:   func() ([]byte, time.Duration) { return body, 0 },
+	})
+}
+
+// segment writes a key as one segment of a path.
+func segment(key string) string {
+	if key == "." || key == ".." { // which a proxy would take for directories
+		return strings.Repeat("%2E", len(key))
+	}
+	return url.PathEscape(key)
+}
