@@ -31,6 +31,10 @@ type call struct {
 	// before it answers. Nil means no body.
 	body func() ([]byte, time.Duration)
 
+	// stream, if it is not nil, puts the call to a server instead, and keeps
+	// the answer, which has no end.
+	stream func(server *url.URL) *trouble
+
 	grants bool // the end of ctx must not leave a grant that nobody hears of
 	once   bool // not to be sent again when it may have happened
 }

@@ -366,16 +366,6 @@ func TestASilentServerDoesNotKeepWhoLeavesTheLine(t *testing.T) {
 	})
 }
 
-func TestWatchIsRefusedForNow(t *testing.T) {
-	c := connect(t)
-	if _, err := c.Watch(t.Context(), holdfast.WatchRequest{}); holdfast.ErrorCode(err) != holdfast.CodeNotFound {
-		t.Errorf("got %v", err)
-	}
-	if _, err := c.Watch(t.Context(), holdfast.WatchRequest{UID: "\n"}); holdfast.ErrorCode(err) != holdfast.CodeInvalid {
-		t.Errorf("got %v", err)
-	}
-}
-
 func TestNewRefusesWhatIsNoServer(t *testing.T) {
 	for _, bad := range []string{"", "ftp://a", "http://", "http://a?b", "http://u:p@a", "http://a b", "://"} {
 		if _, err := client.New("http://good", bad); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", bad)) {

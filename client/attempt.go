@@ -34,6 +34,9 @@ var (
 
 // attempt puts the call to one server, once.
 func (c *Client) attempt(ctx context.Context, server *url.URL, call *call) ([]byte, *trouble) {
+	if call.stream != nil {
+		return nil, call.stream(server)
+	}
 	var body []byte
 	limit := answerWithin
 	if call.body != nil {

@@ -10,7 +10,7 @@ import (
 // The rules hold through a client over HTTP.
 func TestConformance(t *testing.T) {
 	servicetest.Run(t, func(t *testing.T) servicetest.Target {
-		return servicetest.Target{Services: []holdfast.Service{connect(t, serve(t, store(t)))}, NoWatch: true}
+		return servicetest.Target{Services: []holdfast.Service{connect(t, serve(t, store(t)))}}
 	})
 }
 
@@ -19,7 +19,7 @@ func TestConformance(t *testing.T) {
 func TestConformanceOfSeveralClients(t *testing.T) {
 	servicetest.Run(t, func(t *testing.T) servicetest.Target {
 		state := store(t)
-		target := servicetest.Target{NoWatch: true}
+		target := servicetest.Target{}
 		for range 3 {
 			target.Services = append(target.Services, connect(t, serve(t, state)))
 		}

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"iter"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -137,14 +136,6 @@ func (c *Client) Force(ctx context.Context, req holdfast.ForceRequest) ([]holdfa
 		return nil, err
 	}
 	return wire.ReadReleased(body)
-}
-
-// Watch is refused with CodeNotFound: this client cannot follow events yet.
-func (c *Client) Watch(_ context.Context, req holdfast.WatchRequest) (iter.Seq2[holdfast.Event, error], error) {
-	if _, err := req.Normal(); err != nil {
-		return nil, err
-	}
-	return nil, &holdfast.Error{Code: holdfast.CodeNotFound, Message: "events: this client cannot follow them yet"}
 }
 
 // post asks with a body that is always the same.

@@ -1,0 +1,149 @@
+package client
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"holdfast"
+	"holdfast/internal/wire"
+)
+
+// silence is after how long without anything, heartbeats included, a server
+// counts as gone.
+const silence = 3 * wire.HeartbeatEvery
+
+// Watch follows events. When the connection is lost it goes on at the next
+// server, behind the last event seen; an EventGap says that some may be
+// missing. The sequence ends with an error when no server can be reached
+// within the client's patience.
+func (c *Client) Watch(ctx context.Context, req holdfast.WatchRequest) (iter.Seq2[holdfast.Event, error], error) {
+	req, err := req.Normal()
+	if err != nil {
+		return nil, err
+	}
+	w := &watch{client: c, req: req}
+	if err := w.open(ctx); err != nil {
+		return nil, err
+	}
+	unhook := context.AfterFunc(ctx, w.close) // also when nobody ever ranges over it
+	return func(yield func(holdfast.Event, error) bool) {
+		defer w.close()
+		defer unhook()
+		for ctx.Err() == nil {
+			e, err := w.next()
+			if err == nil {
+				if !yield(e, nil) {
+					return
+				}
+				continue
+			}
+			w.close()
+			if err := w.open(ctx); err != nil {
+				if ctx.Err() == nil {
+					yield(holdfast.Event{}, err)
+				}
+				return
+			}
+			unhook()
+			unhook = context.AfterFunc(ctx, w.close)
+			if w.req.After == 0 && !yield(holdfast.Event{Type: holdfast.EventGap}, nil) {
+				return // nothing was seen yet, so nothing tells where to go on
+			}
+		}
+	}, nil
+}
+
+// watch is a stream of events that is being read.
+type watch struct {
+	client *Client
+	req    holdfast.WatchRequest // After is the last event seen
+
+	response *http.Response
+	lines    *bufio.Reader
+	cancel   context.CancelFunc
+}
+
+// open begins the stream at the first server that answers.
+func (w *watch) open(ctx context.Context) error {
+	call := &call{method: http.MethodGet, path: "events", query: url.Values{}}
+	if w.req.Prefix != "" {
+		call.query.Set("prefix", w.req.Prefix)
+	}
+	if w.req.UID != "" {
+		call.query.Set("uid", w.req.UID)
+	}
+	call.stream = func(server *url.URL) *trouble {
+		streaming, cancel := context.WithCancel(ctx)
+		late := time.AfterFunc(answerWithin, cancel)
+		request := newRequest(streaming, server, call, nil)
+		if w.req.After != 0 {
+			request.Header.Set("Last-Event-ID", strconv.FormatUint(w.req.After, 10))
+		}
+		response, err := w.client.transport.RoundTrip(request)
+		if err != nil || !late.Stop() {
+			cancel()
+			if err == nil {
+				response.Body.Close()
+				err = context.DeadlineExceeded
+			}
+			return away(server, err)
+		}
+		if response.StatusCode != http.StatusOK {
+			defer cancel()
+			defer response.Body.Close()
+			answer, err := read(response)
+			if err != nil {
+				return away(server, err)
+			}
+			return refused(server, response, answer)
+		}
+		w.response, w.cancel = response, cancel
+		w.lines = bufio.NewReader(response.Body)
+		return nil
+	}
+	_, err := w.client.ask(ctx, call)
+	return err
+}
+
+func (w *watch) close() { w.cancel() }
+
+// next reads the next event. Comments are skipped; they only show that the
+// server is there.
+func (w *watch) next() (holdfast.Event, error) {
+	var id, event string
+	var data []byte
+	for {
+		quiet := time.AfterFunc(silence, w.cancel)
+		line, err := w.lines.ReadBytes('\n')
+		quiet.Stop()
+		if err != nil {
+			w.response.Body.Close()
+			return holdfast.Event{}, err
+		}
+		name, value, _ := bytes.Cut(bytes.TrimRight(line, "\r\n"), []byte(":"))
+		value = bytes.TrimPrefix(value, []byte(" "))
+		switch string(name) {
+		case "id":
+			id = string(value)
+		case "event":
+			event = string(value)
+		case "data":
+			data = value
+		case "":
+			if event == "" {
+				continue
+			}
+			e, err := wire.ReadEvent(id, event, data)
+			if err == nil {
+				w.req.After = e.ID
+			}
+			return e, err
+		}
+	}
+}
