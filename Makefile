@@ -11,10 +11,10 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
 LDFLAGS = -s -w -X main.version=$(VERSION)
 
-.PHONY: help run build test check needs bench fuzz clean
+.PHONY: help run build test test-typescript check needs bench fuzz clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
 
 run: ## start the service, its state in holdfast-data; flags: make run ARGS="-p 4000"
 	CGO_ENABLED=0 go run ./cmd/holdfast serve $(ARGS)
@@ -22,9 +22,12 @@ run: ## start the service, its state in holdfast-data; flags: make run ARGS="-p 
 build: ## build bin/holdfast, one static binary
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/holdfast ./cmd/holdfast
 
-# The tests stand last, so that their summary ends the output.
-test: check needs ## check the code and run all tests; installs what they need
+# Go's tests stand last, so that their summary ends the output.
+test: check needs test-typescript ## check the code and run all tests; installs what they need
 	CGO_ENABLED=1 go test -race ./...
+
+test-typescript: ## test clients/typescript; without node it is left out, save in CI
+	@sh script/test-typescript.sh
 
 check: ## gofmt, go vet and staticcheck
 	@echo gofmt -l .

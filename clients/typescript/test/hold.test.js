@@ -1,0 +1,184 @@
+// What is extended in the background: a hold never outlives its signal.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mock, suite, test } from "node:test";
+import { Holdfast } from "holdfast-client";
+import { inLine, serve, until } from "./server.js";
+
+/** A fetch that notes when the last request was sent that got a good answer. */
+function noting() {
+  const note = { sent: undefined };
+  note.fetch = async (input, init) => {
+    const sent = performance.now();
+    const response = await fetch(input, init);
+    if (response.ok) note.sent = sent;
+    return response;
+  };
+  return note;
+}
+
+/** Keeps this thread from running anything for so many ms. */
+function block(ms) {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
+suite("holds", { timeout: 120_000 }, () => {
+  test("withLock lets one in at a time", async (t) => {
+    const { url } = await serve(t);
+    let [count, inside, most] = [0, 0, 0];
+    const increment = async () => {
+      most = Math.max(most, ++inside);
+      const seen = count;
+      await new Promise(setImmediate);
+      count = seen + 1;
+      inside--;
+      return count;
+    };
+    const all = await Promise.all(
+      Array.from({ length: 20 }, (_, i) => new Holdfast(url).withLock("x", { note: `no. ${i}` }, increment)),
+    );
+    assert.deepEqual([count, inside, most], [20, 0, 1]);
+    assert.equal(new Set(all).size, 20);
+  });
+
+  test("withLock shows tokens, and unlocks whatever happens", async (t) => {
+    const holdfast = new Holdfast((await serve(t)).url);
+    let inner;
+    const result = await holdfast.withLock(["x", "y"], {}, async (signal, tokens) => {
+      inner = signal;
+      const { locks } = await holdfast.list();
+      assert.deepEqual(tokens, locks.map(({ key, holders }) => ({ key, version: holders[0].version })));
+      return "done";
+    });
+    assert.equal(result, "done");
+    assert.equal(inner.reason.code, "unlocked");
+    assert.equal(await holdfast.check(["x", "y"]), false);
+    const broken = () => {
+      throw new Error("broken");
+    };
+    await assert.rejects(holdfast.withLock("x", {}, broken), { message: "broken" });
+    assert.equal(await holdfast.check("x"), false);
+  });
+
+  test("a hold outlives its exp by being extended", async (t) => {
+    const holdfast = new Holdfast((await serve(t)).url);
+    const hold = await holdfast.hold("x", { exp: 3000 });
+    await until(async () => (await holdfast.get("x")).holders[0].held > 3000);
+    assert.ok(hold.held() && !hold.signal.aborted);
+    assert.equal((await holdfast.get("x")).holders[0].version, hold.token("x").version);
+    assert.equal(hold.token("other"), undefined);
+    await Promise.all([hold.unlock(), hold.unlock()]);
+    assert.deepEqual([hold.held(), hold.over.code], [false, "unlocked"]);
+    assert.equal(await holdfast.check("x"), false);
+    await hold.unlock();
+  });
+
+  test("one who stood in line for longer than exp holds in the end", async (t) => {
+    const holdfast = new Holdfast((await serve(t)).url);
+    const first = await holdfast.hold("x", { exp: 1500 });
+    const waiting = holdfast.hold("x", { exp: 1500 });
+    await inLine(holdfast, "x", 1);
+    await until(async () => (await holdfast.get("x")).waiters[0].waited > 1500);
+    await first.unlock();
+    const second = await waiting;
+    assert.ok(second.held());
+    await second.unlock();
+  });
+
+  test("the signal fires before the hold can have ended on a server that has stopped", async (t) => {
+    const { url, process } = await serve(t);
+    const note = noting();
+    const exp = 3000;
+    const holdfast = new Holdfast(url, { fetch: note.fetch });
+    let after; // ms from the last good request to the signal
+    const lost = await holdfast
+      .withLock("x", { exp }, async (signal) => {
+        process.kill("SIGSTOP");
+        await once(signal, "abort");
+        after = performance.now() - note.sent;
+        process.kill("SIGCONT");
+        signal.throwIfAborted();
+      })
+      .catch((error) => error);
+    assert.equal(lost.code, "lost");
+    assert.ok(after < exp, `it fired ${after} ms after the last good request`);
+    assert.equal(await holdfast.check("x"), false);
+  });
+
+  test("the signal looks at the clock when timers are late", async (t) => {
+    const holdfast = new Holdfast((await serve(t)).url);
+    const looks = {
+      aborted: (hold) => hold.signal.aborted,
+      reason: (hold) => hold.signal.reason?.code === "lost",
+      throwIfAborted: (hold) => assert.throws(() => hold.signal.throwIfAborted(), { code: "lost" }) ?? true,
+      held: (hold) => !hold.held(),
+      over: (hold) => hold.over?.code === "lost",
+    };
+    const holds = await Promise.all(Object.keys(looks).map((key) => holdfast.hold(key, { exp: 2000 })));
+    const heard = holds.map((hold) => once(hold.signal, "abort"));
+    for (const hold of holds) assert.ok(hold.held() && !hold.signal.aborted);
+    block(2000);
+    for (const [i, look] of Object.values(looks).entries()) assert.ok(look(holds[i]), holds[i].tokens[0].key);
+    await Promise.all(heard);
+  });
+
+  test("withLock tells of a loss that work did not notice", async (t) => {
+    const holdfast = new Holdfast((await serve(t)).url);
+    await assert.rejects(holdfast.withLock("x", { exp: 500 }, () => block(500)), { code: "lost" });
+    const broken = () => {
+      block(500);
+      throw new Error("broken");
+    };
+    await assert.rejects(holdfast.withLock("x", { exp: 500 }, broken), ({ code, cause }) => {
+      return code === "lost" && cause.message === "broken";
+    });
+  });
+
+  test("a machine that was suspended has lost its holds", async (t) => {
+    const holdfast = new Holdfast((await serve(t)).url);
+    const hold = await holdfast.hold("x", { exp: 60_000 });
+    assert.ok(hold.held());
+    const real = Date.now;
+    const asleep = mock.method(Date, "now", () => real() + 60_000);
+    assert.ok(!hold.held());
+    asleep.mock.restore();
+    await hold.unlock();
+  });
+
+  test("the signal fires when the hold was released by force", async (t) => {
+    const holdfast = new Holdfast((await serve(t)).url);
+    const hold = await holdfast.hold(["x", "y"], { exp: 3000 });
+    await holdfast.force("y");
+    if (!hold.signal.aborted) await once(hold.signal, "abort");
+    assert.equal(hold.over.code, "lost");
+    assert.match(hold.over.message, /"y"/);
+    await hold.unlock();
+    assert.equal(await holdfast.check("x"), false);
+  });
+
+  test("the caller's signal ends the one of the hold, which is then given back", async (t) => {
+    const holdfast = new Holdfast((await serve(t)).url);
+    const controller = new AbortController();
+    const working = holdfast.withLock("x", { signal: controller.signal }, async (signal) => {
+      controller.abort(new Error("enough"));
+      assert.ok(await holdfast.check("x"));
+      signal.throwIfAborted();
+    });
+    await assert.rejects(working, { message: "enough" });
+    assert.equal(await holdfast.check("x"), false);
+  });
+
+  test("an unlock that failed can be called again", async (t) => {
+    let broken = false;
+    const failing = (input, init) => (broken ? Promise.reject(new TypeError("fetch failed")) : fetch(input, init));
+    const holdfast = new Holdfast((await serve(t)).url, { patience: 0, fetch: failing });
+    const hold = await holdfast.hold("x", { exp: 60_000 });
+    broken = true;
+    await assert.rejects(hold.unlock(), { code: "unavailable" });
+    assert.ok(!hold.held());
+    broken = false;
+    assert.ok(await holdfast.check("x"));
+    await hold.unlock();
+    assert.equal(await holdfast.check("x"), false);
+  });
+});

@@ -1,0 +1,105 @@
+// What happens when servers are away.
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import { Holdfast } from "holdfast-client";
+import { nobody, pretend, serve } from "./server.js";
+
+const answer = (response, status, body, headers = {}) => response.writeHead(status, headers).end(JSON.stringify(body));
+
+suite("servers", { timeout: 120_000 }, () => {
+  test("the next server is asked when the first is away", async (t) => {
+    const { url } = await serve(t);
+    const holdfast = new Holdfast([await nobody(), url], { patience: 0 });
+    const grant = await holdfast.lock("x", { exp: 60_000 });
+    assert.deepEqual(await holdfast.unlock(grant), ["x"]);
+  });
+
+  test("the server that answered last is asked first", async (t) => {
+    const asked = [];
+    const away = await pretend(t, (_, response) => {
+      asked.push("away");
+      answer(response, 503, { error: "unavailable", message: "m" });
+    });
+    const there = await pretend(t, (_, response) => {
+      asked.push("there");
+      answer(response, 200, { locked: true });
+    });
+    const holdfast = new Holdfast([away, there]);
+    await holdfast.check("x");
+    await holdfast.check("x");
+    assert.deepEqual(asked, ["away", "there", "there"]);
+  });
+
+  test("a call is repeated when its answer was lost", async (t) => {
+    let count = 0;
+    const url = await pretend(t, (request, response) => {
+      if (++count < 3) return request.socket.destroy();
+      answer(response, 200, { locked: true });
+    });
+    assert.equal(await new Holdfast(url).check("x"), true);
+    assert.equal(count, 3);
+  });
+
+  test("force is not repeated when it may have happened", async (t) => {
+    let count = 0;
+    const url = await pretend(t, (request) => (count++, request.socket.destroy()));
+    await assert.rejects(new Holdfast([url, url]).force("x"), { code: "unavailable", outcomeUnknown: true });
+    assert.equal(count, 1);
+  });
+
+  test("Retry-After is honoured", async (t) => {
+    const times = [];
+    const url = await pretend(t, (_, response) => {
+      if (times.push(performance.now()) > 1) return answer(response, 200, { locked: false });
+      answer(response, 503, { error: "unavailable", message: "m" }, { "retry-after": "1" });
+    });
+    assert.equal(await new Holdfast(url).check("x"), false);
+    assert.ok(times[1] - times[0] >= 995, `asked again after ${times[1] - times[0]} ms`);
+  });
+
+  test("patience has an end, and the error says what is known", async (t) => {
+    const url = await pretend(t, (_, response) => {
+      answer(response, 503, { error: "unavailable", message: "m", outcome: "unknown" }, { "retry-after": "3" });
+    });
+    const refused = { code: "unavailable", message: "m", retryAfter: 3000, outcomeUnknown: true };
+    await assert.rejects(new Holdfast(url, { patience: 100 }).check("x"), refused);
+    await assert.rejects(new Holdfast([url, await nobody()], { patience: 0 }).check("x"), { outcomeUnknown: true });
+    const alone = new Holdfast(await nobody(), { patience: 0 });
+    await assert.rejects(alone.check("x"), { code: "unavailable", outcomeUnknown: false });
+  });
+
+  test("pausing between servers ends with the signal", async () => {
+    const signal = AbortSignal.timeout(100);
+    await assert.rejects(new Holdfast(await nobody()).check("x", { signal }), { name: "TimeoutError" });
+  });
+
+  test("a refusal is an answer", async (t) => {
+    let count = 0;
+    const url = await pretend(t, (_, response) => {
+      count++;
+      answer(response, 429, { error: "limit", message: "too many" }, { "retry-after": "2" });
+    });
+    await assert.rejects(new Holdfast([url, url]).lock("x"), { code: "limit", retryAfter: 2000 });
+    assert.equal(count, 1);
+  });
+
+  test("what is not a lock service is told from one", async (t) => {
+    const url = await pretend(t, (_, response) => response.writeHead(404).end("<p>no such page"));
+    await assert.rejects(new Holdfast(url).check("x"), { code: "unavailable", message: /not that of a lock service/ });
+  });
+
+  test("a path and headers go with every request", async (t) => {
+    const url = await pretend(t, ({ url, headers }, response) => {
+      answer(response, 200, { path: url, secret: headers.secret });
+    });
+    const holdfast = new Holdfast(`${url.slice("http://".length)}/locks-of/us`, { headers: { secret: "s" } });
+    assert.deepEqual(await holdfast.get("a/b"), { path: "/locks-of/us/locks/a%2Fb", secret: "s" });
+  });
+
+  test("a wrong url is named", () => {
+    for (const url of ["ftp://host", "http://host/?a=b", "http://me:secret@host", "http://", "a b"]) {
+      assert.throws(() => new Holdfast(url), { name: "TypeError", message: /^server "/ });
+    }
+    assert.throws(() => new Holdfast([]), TypeError);
+  });
+});
