@@ -15,6 +15,16 @@ import (
 // this one.
 type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Start the lock service."`
+	Run     runCommand     `cmd:"" help:"Run a command while holding keys."`
+	Lock    lockCommand    `cmd:"" help:"Lock keys, and print their tokens."`
+	Unlock  unlockCommand  `cmd:"" help:"Give tokens back."`
+	Extend  extendCommand  `cmd:"" help:"Start the life of holds anew."`
+	Check   checkCommand   `cmd:"" help:"Tell whether anybody holds one of the keys."`
+	Ls      lsCommand      `cmd:"" help:"List keys, who holds them, and who stands in line."`
+	Show    showCommand    `cmd:"" help:"Show one key: who holds it, and who stands in line."`
+	Force   forceCommand   `cmd:"" help:"Release a key, whoever holds it."`
+	Backup  backupCommand  `cmd:"" help:"Write a durable server's whole state to standard output."`
+	Restore restoreCommand `cmd:"" help:"Make a new data directory of a backup."`
 	Version versionCommand `cmd:"" help:"Show the version."`
 }
 
@@ -22,10 +32,19 @@ const description = `Holdfast is a lock service: it gives one owner at a time th
 thing, tells the others who is ahead, and numbers every yes, so that the thing
 itself can refuse a latecomer.`
 
-// The statuses that the process ends with.
+// The statuses that the process ends with; docs/cli.md tells which command
+// ends with which. From statusAway to statusLost they are those of sysexits.h
+// that come nearest, and the last three are those of a shell.
 const (
-	statusFailed = 1 // it could not do what it was asked
-	statusUsage  = 2 // it was asked the wrong way
+	statusFailed        = 1   // it could not do what it was asked
+	statusUsage         = 2   // it was asked the wrong way
+	statusAway          = 69  // no server can serve
+	statusRefused       = 70  // a server refuses, for a reason that has no status of its own
+	statusNotAcquired   = 75  // others hold a key, or waiting would never end
+	statusLost          = 76  // the hold is over, or a token names none any more
+	statusNotExecutable = 126 // the command is there, but cannot be run
+	statusNotFound      = 127 // there is no such command
+	statusSignal        = 128 // and the number of the signal
 )
 
 // usageError is a failure that another command line, environment or .env
@@ -36,10 +55,21 @@ func (e usageError) Error() string { return string(e) }
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "holdfast:", oneLine(err))
+		if said := oneLine(err); said != "" {
+			fmt.Fprintln(os.Stderr, "holdfast:", said)
+		}
 		os.Exit(status(err))
 	}
 }
+
+// exit is a failure that ends the process with a status of its own. Without a
+// message nothing more is said.
+type exit struct {
+	status  int
+	message string
+}
+
+func (e *exit) Error() string { return e.message }
 
 // run does what the command line says.
 func run(args []string) error {
@@ -87,6 +117,9 @@ func refused(err error) error {
 
 // status is what the process ends with after err.
 func status(err error) int {
+	if exit, ok := errors.AsType[*exit](err); ok {
+		return exit.status
+	}
 	_, usage := errors.AsType[usageError](err)
 	_, parse := errors.AsType[*kong.ParseError](err)
 	_, dotenv := errors.AsType[*dotenvError](err)

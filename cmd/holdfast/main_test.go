@@ -176,8 +176,8 @@ func fails(ts *testscript.TestScript, neg bool, args []string) {
 
 func usage(ts *testscript.TestScript, neg bool, args []string) {
 	err := ts.Exec("holdfast", args[1:]...)
-	exit, ok := errors.AsType[*exec.ExitError](err)
-	if !ok || strconv.Itoa(exit.ExitCode()) != args[0] {
+	ended, ok := errors.AsType[*exec.ExitError](err)
+	if !ok || strconv.Itoa(ended.ExitCode()) != args[0] {
 		ts.Fatalf("got %v, not status %s", err, args[0])
 	}
 	if out := ts.ReadFile("stdout"); out != "" {

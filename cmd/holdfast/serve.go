@@ -80,7 +80,7 @@ func (c *serveCommand) Run() (err error) {
 	defer func() { err = errors.Join(err, store.close()) }()
 	log.Info("listening", "url", "http://"+listener.Addr().String(), "store", store.name, "version", buildVersion())
 	server := api.NewServer(api.New(store, api.Options{
-		DefaultExp: time.Duration(c.DefaultExpiry), Ready: store.ready, Logger: log,
+		DefaultExp: time.Duration(c.DefaultExpiry), Ready: store.ready, Backup: store.backup, Logger: log,
 	}))
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

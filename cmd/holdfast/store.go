@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"io"
 	"log/slog"
 	"net"
 	"strconv"
@@ -20,6 +21,8 @@ type store struct {
 	ready func(context.Context) error // says why it cannot serve; nil if it always can
 	stop  func()                      // sends those who wait away; what they stand in line for is kept if the store can
 	close func() error
+
+	backup func(context.Context, io.Writer) error // writes the whole state; nil if there is nothing to keep
 
 	failed <-chan error // gives why it cannot go on; nil if that does not happen
 }
@@ -68,6 +71,6 @@ func openDurable(ctx context.Context, c *serveCommand, log *slog.Logger) (*store
 	}
 	return &store{
 		Service: service, name: "durable, in " + string(c.DataDir),
-		ready: service.Ready, stop: service.Stop, close: service.Close, failed: service.Failed(),
+		ready: service.Ready, stop: service.Stop, close: service.Close, backup: service.Backup, failed: service.Failed(),
 	}, nil
 }

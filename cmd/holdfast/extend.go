@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"holdfast"
+	"holdfast/client"
+	"holdfast/internal/wire"
+)
+
+type extendCommand struct {
+	scripted
+	UID   string        `name:"uid" required:"" placeholder:"UID" help:"Owner of the holds."`
+	Exp   time.Duration `placeholder:"DURATION" help:"How long they live from now on, such as 30s; never shorter than they do; without it as the server says."`
+	Token []token       `arg:"" optional:"" sep:"none" placeholder:"KEY@VERSION" help:"Token of a hold to extend, KEY@VERSION; without any, all holds of the owner."`
+}
+
+// Help is what stands between the usage line and the flags.
+func (extendCommand) Help() string {
+	return `Prints the tokens of the holds that live on. If a token names no hold, the
+others are extended all the same, and the status is 76.`
+}
+
+// Run extends the holds.
+func (c *extendCommand) Run() error {
+	return c.call(func(ctx context.Context, locks *client.Client) error {
+		req := holdfast.ExtendRequest{UID: c.UID, Tokens: plainTokens(c.Token), Exp: c.Exp}
+		extension, err := locks.Extend(ctx, req)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			printJSON(wire.AppendExtension(nil, extension))
+		} else {
+			printTokens(extension.Tokens)
+		}
+		if len(extension.Lost) > 0 {
+			return notHeld(c.UID, token(extension.Lost[0]))
+		}
+		return nil
+	})
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"time"
+
+	"holdfast"
+	"holdfast/client"
+	"holdfast/internal/wire"
+)
+
+type lockCommand struct {
+	scripted
+	wanted
+	Exp  time.Duration `placeholder:"DURATION" help:"How long the keys stay locked, such as 30s, if nobody extends the hold; without it as the server says."`
+	Wait time.Duration `short:"w" placeholder:"DURATION" help:"Stand in line for so long, such as 30s; without it not at all."`
+	Key  []string      `arg:"" help:"Key to lock."`
+}
+
+// Help is what stands between the usage line and the flags.
+func (lockCommand) Help() string {
+	return `Prints a token, KEY@VERSION, for each key. Nobody extends the hold: it ends
+when its --exp has passed. Without --uid it makes a uid, and prints it on
+stderr, in a line that begins with uid.`
+}
+
+// Run locks all keys or none, and prints their tokens.
+func (c *lockCommand) Run() error {
+	asks, err := c.asks(c.Key)
+	if err != nil {
+		return err
+	}
+	if c.UID == "" {
+		c.UID = newUID()
+		fmt.Fprintln(os.Stderr, "uid", c.UID)
+	}
+	return c.call(func(ctx context.Context, locks *client.Client) error {
+		req := holdfast.LockRequest{UID: c.UID, Keys: asks, Exp: c.Exp, Wait: c.Wait, Note: c.Note}
+		grant, err := locks.Lock(ctx, req)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			printJSON(wire.AppendGrant(nil, grant))
+			return nil
+		}
+		printTokens(grant.Tokens)
+		return nil
+	})
+}
+
+// newUID makes a uid that nobody else has. It does not name this process,
+// which ends before the hold does.
+func newUID() string {
+	host, err := os.Hostname()
+	if err != nil || holdfast.ValidUID(host) != nil {
+		host = "unknown"
+	}
+	return host[:min(len(host), 128)] + "/" + rand.Text()
+}
+
+func printTokens(tokens []holdfast.Token) {
+	for _, t := range tokens {
+		fmt.Println(token(t))
+	}
+}

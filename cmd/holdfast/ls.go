@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"holdfast"
+	"holdfast/client"
+	"holdfast/internal/wire"
+)
+
+type lsCommand struct {
+	scripted
+	UID    string `name:"uid" placeholder:"UID" help:"Only keys on which this uid holds or waits."`
+	Prefix string `arg:"" optional:"" help:"Only keys that begin so."`
+}
+
+// Help is what stands between the usage line and the flags.
+func (lsCommand) Help() string { return tableHelp }
+
+const tableHelp = `One line for each who holds a key or stands in line for it, ordered by key. On
+anything but a terminal there is no heading, the columns are separated by tabs,
+and times are in milliseconds: key, held or waits, uid, version (0 for one who
+waits), mode, limit (0 for none), what is left, since when, note.`
+
+// Run lists the keys, page by page.
+func (c *lsCommand) Run() error {
+	return c.call(func(ctx context.Context, locks *client.Client) error {
+		req := holdfast.ListRequest{Prefix: c.Prefix, UID: c.UID, Limit: holdfast.MaxPage}
+		var all []holdfast.Lock
+		for {
+			page, err := locks.List(ctx, req)
+			if err != nil {
+				return err
+			}
+			all = append(all, page.Locks...)
+			if page.Next == "" {
+				break
+			}
+			req.After = page.Next
+		}
+		if c.JSON {
+			printJSON(wire.AppendPage(nil, holdfast.Page{Locks: all}))
+			return nil
+		}
+		return printLocks(all)
+	})
+}
+
+// printLocks prints a line for each holder and each waiter.
+func printLocks(locks []holdfast.Lock) error {
+	t := newTable("KEY", "STATE", "UID", "VERSION", "MODE", "LIMIT", "LEFT", "SINCE", "NOTE")
+	for _, lock := range locks {
+		for _, h := range lock.Holders {
+			t.row(lock.Key, "held", h.UID, strconv.FormatUint(h.Version, 10), h.Mode.String(),
+				strconv.Itoa(h.Limit), t.duration(h.Exp), t.duration(h.Held), h.Note)
+		}
+		for _, w := range lock.Waiters {
+			t.row(lock.Key, "waits", w.UID, "0", w.Mode.String(),
+				strconv.Itoa(w.Limit), t.duration(0), t.duration(w.Waited), w.Note)
+		}
+	}
+	return t.flush()
+}
+
+// duration writes a time that something takes or took.
+func (t *table) duration(d time.Duration) string {
+	if t.human {
+		return rounded(d)
+	}
+	return strconv.FormatInt(d.Milliseconds(), 10)
+}
