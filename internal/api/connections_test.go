@@ -342,3 +342,33 @@ type stuckConn struct {
 
 func (c *stuckConn) Write(p []byte) (int, error)        { return len(p), nil }
 func (c *stuckConn) SetWriteDeadline(t time.Time) error { c.deadline = t; return nil }
+
+// After a refusal net/http says that nothing more follows, and waits a little
+// before it cuts the connection, so that a client that is still sending can
+// read it.
+func TestAConnectionCanBeClosedOnOneSide(t *testing.T) {
+	tcp := listen(t)
+	defer tcp.Close()
+	client, err := net.Dial("tcp", tcp.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	server, err := listener{tcp}.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	if err := server.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if rest, err := io.ReadAll(client); err != nil || len(rest) != 0 {
+		t.Errorf("read %q, %v", rest, err)
+	}
+	if _, err := io.WriteString(client, "more"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(server, make([]byte, 4)); err != nil {
+		t.Error(err)
+	}
+}

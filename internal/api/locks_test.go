@@ -50,6 +50,24 @@ func TestListGivesTheLocksThatAreAskedFor(t *testing.T) {
 	}
 }
 
+// What is used for one request is used again for the next. How often is up to
+// the runtime, and so this is tried often.
+func TestNothingOfOneRequestShowsInTheNext(t *testing.T) {
+	s := open(t)
+	s.lock("u", "a")
+	for range 50 {
+		keys, _ := keysOf(s.ask("GET", "/locks?prefix=b&uid=nobody", ""))
+		if len(keys) != 0 {
+			t.Fatalf("with a prefix: %q", keys)
+		}
+		if keys, _ = keysOf(s.ask("GET", "/locks", "")); len(keys) != 1 {
+			t.Fatalf("without: %q", keys)
+		}
+		s.post("/check", `{"keys":["a","something longer"]}`).is(200).shows(`{"locked":true}`)
+		s.post("/check", `{"keys":"b"}`).is(200).shows(`{"locked":false}`)
+	}
+}
+
 func TestListAndGetShowWhoHoldsAndWhoWaits(t *testing.T) {
 	s := open(t)
 	s.post("/lock", `{"uid":"v","keys":[{"key":"a","mode":"shared","limit":3}],"exp":3600000,"note":"n"}`).is(200)
