@@ -87,7 +87,7 @@ func (k *Keeper) Follow(cmd *table.Command) {
 
 // Apply carries out a command and all that follows from it. If it is a Lock
 // that has to wait, somebody must await or abandon the result.
-func (k *Keeper) Apply(cmd *table.Command) *Result {
+func (k *Keeper) Apply(cmd *table.Command) Result {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.result(cmd.UID, k.apply(cmd))
@@ -139,8 +139,8 @@ func (k *Keeper) SendAway() {
 	}
 }
 
-func (k *Keeper) result(uid string, out *table.Outcome) *Result {
-	r := &Result{
+func (k *Keeper) result(uid string, out *table.Outcome) Result {
+	r := Result{
 		Status:   out.Status,
 		Tokens:   slices.Clone(out.Tokens),
 		Lost:     slices.Clone(out.Lost),
@@ -172,17 +172,6 @@ func (k *Keeper) blockers(blockers []holdfast.Blocker) []holdfast.Blocker {
 		}
 	}
 	return blockers
-}
-
-// left gives what is left of the hold among tokens that ends first.
-func (k *Keeper) left(uid string, tokens []holdfast.Token) time.Duration {
-	var least time.Duration
-	for i, token := range tokens {
-		if left, _ := k.leftOf(token.Key, uid); i == 0 || left < least {
-			least = left
-		}
-	}
-	return least
 }
 
 func (k *Keeper) leftOf(key, uid string) (left, held time.Duration) {
@@ -222,10 +211,10 @@ func (k *Keeper) detached(c *call) {
 func (k *Keeper) tell(uid string, tokens []holdfast.Token) time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.clock != nil {
-		k.clock.Tell(uid, tokens)
+	if k.clock == nil {
+		return 0
 	}
-	return k.left(uid, tokens)
+	return k.clock.Tell(uid, tokens)
 }
 
 // expect notes that an answer with these tokens is under way: tell or undo

@@ -19,16 +19,16 @@ func (k *Keeper) OnlyProlongs(cmd *table.Command) bool {
 	return k.prolonged(cmd) != nil
 }
 
-// Prolong carries such a command out in the lease clock alone. It gives nil
+// Prolong carries such a command out in the lease clock alone. It says false
 // if the command is none any more: that one has to go through the log.
-func (k *Keeper) Prolong(cmd *table.Command) *Result {
+func (k *Keeper) Prolong(cmd *table.Command) (Result, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	holds := k.prolonged(cmd)
 	if holds == nil {
-		return nil
+		return Result{}, false
 	}
-	r := &Result{Status: table.Done}
+	r := Result{Status: table.Done}
 	if cmd.Op == table.Lock {
 		r.Status = table.Granted
 	}
@@ -44,7 +44,7 @@ func (k *Keeper) Prolong(cmd *table.Command) *Result {
 	k.rearm()
 	k.feed.Publish(events)
 	k.expect(cmd.UID, r.Tokens)
-	return r
+	return r, true
 }
 
 // prolonged gives the holds that a command would only prolong; nil if it

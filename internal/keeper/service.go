@@ -16,7 +16,7 @@ type Log interface {
 	// Propose has the command carried out by [Keeper.Apply] and gives its
 	// result. When ctx ends first, the command may still be carried out. An
 	// error is ctx's, or an [*holdfast.Error] with CodeUnavailable.
-	Propose(ctx context.Context, cmd *table.Command) (*Result, error)
+	Propose(ctx context.Context, cmd *table.Command) (Result, error)
 
 	// Verify returns when the keeper knows everything that was answered
 	// before the call.
@@ -57,7 +57,11 @@ func (s *Service) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.
 	}
 	// Since the line may be left without an answer (a new leader knows nobody
 	// who waits here), the same request may have to be put again.
-	for end := time.Now().Add(req.Wait); ; {
+	var end time.Time
+	if req.Wait > 0 {
+		end = time.Now().Add(req.Wait)
+	}
+	for {
 		r, err := s.propose(ctx, &table.Command{
 			Op: table.Lock, UID: req.UID, Keys: req.Keys, Exp: req.Exp, Note: req.Note, Wait: req.Wait > 0,
 		})
@@ -141,7 +145,7 @@ func (s *Service) takeBack(ctx context.Context, uid string, tokens []holdfast.To
 
 // Abandon puts in order what a Lock command has done whose result nobody
 // waits for any more.
-func (s *Service) Abandon(cmd *table.Command, r *Result) {
+func (s *Service) Abandon(cmd *table.Command, r Result) {
 	gone, leave := context.WithCancel(context.Background())
 	leave()
 	switch {
@@ -195,9 +199,9 @@ func (s *Service) Force(ctx context.Context, req holdfast.ForceRequest) ([]holdf
 	return r.Freed, nil
 }
 
-func (s *Service) propose(ctx context.Context, cmd *table.Command) (*Result, error) {
+func (s *Service) propose(ctx context.Context, cmd *table.Command) (Result, error) {
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return Result{}, context.Cause(ctx)
 	}
 	return s.log.Propose(ctx, cmd)
 }

@@ -6,6 +6,7 @@ package lease
 
 import (
 	"container/heap"
+	"math"
 	"time"
 
 	"holdfast"
@@ -104,9 +105,23 @@ func (c *Clock) Expect(uid string, tokens []holdfast.Token) {
 	c.each(uid, tokens, func(l *lease) { l.expected++ })
 }
 
-// Tell notes that the owner has been told of these holds.
-func (c *Clock) Tell(uid string, tokens []holdfast.Token) {
-	c.each(uid, tokens, func(l *lease) { l.known = true })
+// Tell notes that the owner has been told of these holds. It gives what is
+// left, as Left does, of the one that ends first.
+func (c *Clock) Tell(uid string, tokens []holdfast.Token) time.Duration {
+	if len(tokens) == 0 {
+		return 0
+	}
+	found := 0
+	first := int64(math.MaxInt64)
+	c.each(uid, tokens, func(l *lease) {
+		l.known = true
+		first = min(first, l.deadline)
+		found++
+	})
+	if found < len(tokens) {
+		return 0 // one of them is over already
+	}
+	return millis(max(0, first-c.nextMilli()))
 }
 
 // Doubt notes that an answer which was expected will not be given. It yields

@@ -43,7 +43,7 @@ const (
 var proposals = sync.Pool{New: func() any { return &proposal{answer: make(chan answer, 1)} }}
 
 type answer struct {
-	result *keeper.Result
+	result keeper.Result
 	err    error
 }
 
@@ -60,15 +60,15 @@ type batch struct {
 // are no longer than before stays off the log: the leader, once it has made
 // sure that it still leads, moves the deadlines in its lease clock. A later
 // leader gives these holds their full exp again, which ends later still.
-func (l log) Propose(ctx context.Context, cmd *table.Command) (*keeper.Result, error) {
+func (l log) Propose(ctx context.Context, cmd *table.Command) (keeper.Result, error) {
 	if !l.s.leading.Load() {
-		return nil, errNoLeader()
+		return keeper.Result{}, errNoLeader()
 	}
 	if l.s.keeper.OnlyProlongs(cmd) {
 		if err := l.Verify(ctx); err != nil {
-			return nil, err
+			return keeper.Result{}, err
 		}
-		if r := l.s.keeper.Prolong(cmd); r != nil {
+		if r, done := l.s.keeper.Prolong(cmd); done {
 			return r, nil
 		}
 	}
@@ -76,21 +76,21 @@ func (l log) Propose(ctx context.Context, cmd *table.Command) (*keeper.Result, e
 }
 
 // propose has a command written and carried out.
-func (s *Store) propose(ctx context.Context, cmd *table.Command) (*keeper.Result, error) {
+func (s *Store) propose(ctx context.Context, cmd *table.Command) (keeper.Result, error) {
 	p := proposals.Get().(*proposal)
 	p.cmd = cmd
 	p.state.Store(waiting)
 	select {
 	case s.queue <- p:
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return keeper.Result{}, context.Cause(ctx)
 	case <-s.ctx.Done():
-		return nil, keeper.ErrStopping()
+		return keeper.Result{}, keeper.ErrStopping()
 	}
 	select {
 	case <-ctx.Done():
 		if p.state.CompareAndSwap(waiting, left) {
-			return nil, context.Cause(ctx)
+			return keeper.Result{}, context.Cause(ctx)
 		}
 	case a := <-p.answer:
 		return p.heard(a)
@@ -100,7 +100,7 @@ func (s *Store) propose(ctx context.Context, cmd *table.Command) (*keeper.Result
 
 // heard gives the answer and, since nobody else looks at it any more, the
 // proposal for another use.
-func (p *proposal) heard(a answer) (*keeper.Result, error) {
+func (p *proposal) heard(a answer) (keeper.Result, error) {
 	if p.state.Load() == answered {
 		p.cmd = nil
 		proposals.Put(p)
