@@ -100,6 +100,7 @@ func (k *Keeper) LeaveEmptyPlaces(ctx context.Context, log Log, keep time.Durati
 	select {
 	case <-time.After(keep):
 	case <-ctx.Done():
+		k.takeUnmet()
 		return
 	}
 	for _, place := range places {
@@ -112,13 +113,18 @@ func (k *Keeper) LeaveEmptyPlaces(ctx context.Context, log Log, keep time.Durati
 			log.Propose(ctx, cancel)
 		}
 	}
-	k.mu.Lock()
-	unmet := k.unmet
-	k.unmet = nil
-	k.mu.Unlock()
-	for i := range unmet {
-		if undo := k.undo(unmet[i].UID, unmet[i].Tokens); undo != nil {
+	for _, grant := range k.takeUnmet() {
+		if undo := k.undo(grant.UID, grant.Tokens); undo != nil {
 			log.Propose(ctx, undo)
 		}
 	}
+}
+
+// takeUnmet ends the gathering of grants to empty places, and gives them.
+func (k *Keeper) takeUnmet() []table.Grant {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	unmet := k.unmet
+	k.unmet = nil
+	return unmet
 }

@@ -38,6 +38,7 @@ func (s *Store) takeOver() (stop func()) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	var done sync.WaitGroup
 	done.Go(func() {
+		defer s.leading.Store(false) // whatever this had come to when it was stopped
 		// Everything that an earlier leader has answered is in the log; once
 		// this barrier is applied it is in the table.
 		for s.raft.Barrier(s.options.Patience).Error() != nil {
@@ -49,6 +50,9 @@ func (s *Store) takeOver() (stop func()) {
 		}
 		if s.keeper.Version() == 0 {
 			s.birth(ctx)
+		}
+		if ctx.Err() != nil {
+			return // perhaps before the birth
 		}
 		s.keeper.StartClock()
 		s.leading.Store(true)
