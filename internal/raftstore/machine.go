@@ -10,7 +10,6 @@ import (
 	"github.com/hashicorp/raft"
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"holdfast/internal/keeper"
 	"holdfast/internal/table"
 )
 
@@ -134,5 +133,3 @@ func (s snapshot) Persist(sink raft.SnapshotSink) error {
 
 // Release has nothing to do: memory that nobody uses is collected.
 func (s snapshot) Release() {}
-
-var _ keeper.Log = log{}

@@ -25,6 +25,8 @@ const (
 // log is the way of commands to the keeper: through raft's log.
 type log struct{ s *Store }
 
+var _ keeper.Log = log{}
+
 // proposal is a command on its way. Either it is answered, or the one who
 // waits for it leaves: state says which of the two came first.
 type proposal struct {

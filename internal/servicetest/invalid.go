@@ -234,9 +234,6 @@ func invalidList(c *scene) {
 		field, _, _ := strings.Cut(what, ":")
 		c.isInvalid("list with "+what, field, err)
 	}
-	if c.suite.target.NoWatch {
-		return
-	}
 	for what, req := range map[string]holdfast.WatchRequest{
 		"prefix: too long":    {Prefix: strings.Repeat("p", holdfast.MaxKey+1)},
 		"uid: too long":       {UID: strings.Repeat("p", holdfast.MaxUID+1)},

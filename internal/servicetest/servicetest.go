@@ -16,10 +16,6 @@ import (
 type Target struct {
 	// Services share one state. The requests of each case go to them in turn.
 	Services []holdfast.Service
-
-	// NoWatch leaves out the cases about Watch, for a service that cannot
-	// follow events yet.
-	NoWatch bool
 }
 
 // Over makes a target of services that share one state.
@@ -37,9 +33,6 @@ func Run(t *testing.T, open func(t *testing.T) Target) {
 		s.target = open(t)
 		for _, chapter := range chapters {
 			t.Run(chapter.name, func(t *testing.T) {
-				if chapter.watches && s.target.NoWatch {
-					t.Skip("the target has no Watch")
-				}
 				if !chapter.alone {
 					t.Parallel()
 				}
@@ -62,10 +55,9 @@ func Run(t *testing.T, open func(t *testing.T) Target) {
 
 // chapter is all that is proved of one rule or one call.
 type chapter struct {
-	name    string
-	proofs  []proof
-	watches bool // needs Watch
-	alone   bool // does not run beside anything else
+	name   string
+	proofs []proof
+	alone  bool // does not run beside anything else
 }
 
 // proof is one case: a sentence that holds of every service, and the scene
@@ -94,8 +86,8 @@ var chapters = []chapter{
 	{name: "check and get", proofs: looking},
 	{name: "list", proofs: listing},
 	{name: "force", proofs: forcing},
-	{name: "watch", proofs: watching, watches: true},
-	{name: "watch, alone", proofs: watchingAlone, watches: true, alone: true},
+	{name: "watch", proofs: watching},
+	{name: "watch, alone", proofs: watchingAlone, alone: true},
 	{name: "invalid requests", proofs: invalid},
 	{name: "limits and odd names", proofs: sizes},
 }
