@@ -208,7 +208,15 @@ func watchResumes(c *scene) {
 }
 
 func watchGap(c *scene) {
+	// A service may begin to keep events when somebody first watches it.
+	var watchers []*watcher
+	for range c.suite.target.Services {
+		watchers = append(watchers, c.watch())
+	}
 	c.lock("a", "x")
+	for _, w := range watchers {
+		w.sees("granted a x")
+	}
 	w := c.watchFor(holdfast.WatchRequest{After: 1})
 	event := w.next()
 	for event.Type == holdfast.EventGap {
