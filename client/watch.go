@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"io"
 	"iter"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -71,6 +73,7 @@ type watch struct {
 
 // open begins the stream at the first server that answers.
 func (w *watch) open(ctx context.Context) error {
+	c := w.client
 	call := &call{method: http.MethodGet, path: "events", query: url.Values{}}
 	if w.req.Prefix != "" {
 		call.query.Set("prefix", w.req.Prefix)
@@ -79,36 +82,61 @@ func (w *watch) open(ctx context.Context) error {
 		call.query.Set("uid", w.req.UID)
 	}
 	call.stream = func(server *url.URL) *trouble {
-		streaming, cancel := context.WithCancel(ctx)
-		late := time.AfterFunc(answerWithin, cancel)
-		request := newRequest(streaming, server, call, nil)
+		header := http.Header{}
 		if w.req.After != 0 {
-			request.Header.Set("Last-Event-ID", strconv.FormatUint(w.req.After, 10))
+			header.Set("Last-Event-ID", strconv.FormatUint(w.req.After, 10))
 		}
-		response, err := w.client.transport.RoundTrip(request)
-		if err != nil || !late.Stop() {
+		streaming, cancel := context.WithCancel(ctx)
+		response, trouble := c.begin(streaming, server, call, header)
+		if trouble != nil {
 			cancel()
-			if err == nil {
-				response.Body.Close()
-				err = context.DeadlineExceeded
-			}
-			return away(server, err)
-		}
-		if response.StatusCode != http.StatusOK {
-			defer cancel()
-			defer response.Body.Close()
-			answer, err := read(response)
-			if err != nil {
-				return away(server, err)
-			}
-			return refused(server, response, answer)
+			return trouble
 		}
 		w.response, w.cancel = response, cancel
 		w.lines = bufio.NewReader(response.Body)
 		return nil
 	}
-	_, err := w.client.ask(ctx, call)
+	_, err := c.ask(ctx, call)
 	return err
+}
+
+// begin puts a call to a server whose answer has no end, or a far one. The
+// answer must begin soon; ctx ends it.
+func (c *Client) begin(ctx context.Context, server *url.URL, call *call, header http.Header) (*http.Response, *trouble) {
+	ctx, cancel := context.WithCancel(ctx)
+	late := time.AfterFunc(answerWithin, cancel)
+	request := newRequest(ctx, server, call, nil)
+	maps.Copy(request.Header, header)
+	response, err := c.transport.RoundTrip(request)
+	if err == nil && !late.Stop() {
+		response.Body.Close()
+		err = context.DeadlineExceeded
+	}
+	if err != nil {
+		cancel()
+		return nil, away(server, err)
+	}
+	response.Body = bodyOf{response.Body, cancel}
+	if response.StatusCode == http.StatusOK {
+		return response, nil
+	}
+	defer response.Body.Close()
+	answer, err := read(response)
+	if err != nil {
+		return nil, away(server, err)
+	}
+	return nil, refused(server, response, answer)
+}
+
+// bodyOf is the body of an answer whose ctx ends with it.
+type bodyOf struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+func (b bodyOf) Close() error {
+	defer b.cancel()
+	return b.ReadCloser.Close()
 }
 
 func (w *watch) close() { w.cancel() }

@@ -6,18 +6,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
-	"net/url"
 	"os"
 	"strings"
 
+	"holdfast/client"
 	"holdfast/internal/raftstore"
 	locktable "holdfast/internal/table"
-	"holdfast/internal/wire"
 )
 
 type backupCommand struct {
-	Server string `default:"http://localhost:3000" placeholder:"URL" help:"Server to back up; without it http://localhost:3000."`
+	asking
 }
 
 // Help is what stands between the usage line and the flags.
@@ -36,23 +34,22 @@ func (c *backupCommand) Run() error {
 	if info, err := os.Stdout.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
 		return usageError("a backup is no text for a terminal: redirect it, holdfast backup > FILE")
 	}
-	at, err := url.JoinPath(c.Server, "backup")
-	if err != nil {
-		return usageError(fmt.Sprintf("--server: %v", err))
-	}
-	response, err := http.Get(at)
-	if err != nil {
-		return fmt.Errorf("no backup: %w", err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		body, _ := io.ReadAll(io.LimitReader(response.Body, 1<<16))
-		return wire.ReadError(body)
-	}
-	if _, err := locktable.Read(io.TeeReader(response.Body, os.Stdout)); err != nil {
-		return fmt.Errorf("what came is no whole backup: %w", err)
-	}
-	return nil
+	return c.call(func(ctx context.Context, locks *client.Client) error {
+		// The reader looks at what goes by, to its end.
+		read, write := io.Pipe()
+		looked := make(chan error, 1)
+		go func() {
+			_, err := locktable.Read(read)
+			read.CloseWithError(err)
+			looked <- err
+		}()
+		err := locks.Backup(ctx, io.MultiWriter(os.Stdout, write))
+		write.Close()
+		if broken := <-looked; err == nil && broken != nil {
+			return fmt.Errorf("what came is no whole backup: %w", broken)
+		}
+		return err
+	})
 }
 
 type restoreCommand struct {

@@ -31,7 +31,7 @@ type exchange struct {
 	writer  http.ResponseWriter
 	request *http.Request
 
-	key   string            // from the path, if the route has a {key}
+	key   string            // from the path, if the route has a {key} or {id}
 	query map[string]string // the parameters that were given
 
 	in  []byte // the body of the request

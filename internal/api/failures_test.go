@@ -196,13 +196,13 @@ func TestNothingIsWrittenToAClientThatHasGone(t *testing.T) {
 }
 
 func TestHeadIsAnsweredLikeGetWithoutABody(t *testing.T) {
-	s := openOver(t, openStore(t), Options{Backup: func(context.Context, io.Writer) error { return nil }})
+	s := openOver(t, openStore(t), Options{Backup: func(context.Context, io.Writer) error { return nil }, Cluster: &nodes{}})
 	s.lock("u", "a")
 	for _, route := range routes {
 		if route.method != http.MethodGet {
 			continue
 		}
-		path := strings.Replace(route.path, "{key}", "a", 1)
+		path := named(route.path)
 		conn := s.dial()
 		conn.send("HEAD " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 		head, body, found := strings.Cut(conn.rest(), "\r\n\r\n")

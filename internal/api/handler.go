@@ -27,6 +27,9 @@ type Options struct {
 	// cuts the answer off.
 	Backup func(context.Context, io.Writer) error
 
+	// Cluster is the node behind the service; nil if it is none.
+	Cluster Cluster
+
 	// Logger is told what a client is not: panics and unexpected failures of
 	// the service. Nil means slog.Default.
 	Logger *slog.Logger

@@ -12,7 +12,7 @@ import (
 // route is a row of the table of routes.
 type route struct {
 	method string
-	path   string   // {key} stands for one segment, and can only be the last
+	path   string   // {key} or {id} stands for one segment, and can only be the last
 	query  []string // the parameters that it takes
 	call   func(*Handler, *exchange) error
 }
@@ -28,13 +28,16 @@ var routes = []route{
 	{http.MethodDelete, "/locks/{key}", []string{"reason"}, (*Handler).force},
 	{http.MethodGet, "/events", []string{"prefix", "uid"}, (*Handler).events},
 	{http.MethodGet, "/backup", nil, (*Handler).backup},
+	{http.MethodGet, "/cluster", nil, (*Handler).cluster},
+	{http.MethodDelete, "/cluster/nodes/{id}", nil, (*Handler).removeNode},
+	{http.MethodPost, "/cluster/step-down", nil, (*Handler).stepDown},
 	{http.MethodGet, "/ping", nil, (*Handler).ping},
 	{http.MethodGet, "/healthz", nil, (*Handler).healthz},
 	{http.MethodGet, "/readyz", nil, (*Handler).readyz},
 	{http.MethodGet, "/openapi.yaml", nil, (*Handler).openapi},
 }
 
-// find gives the route of a request, and fills in the key that its path
+// find gives the route of a request, and fills in the key or id that its path
 // names. net/http's own mux would redirect paths such as /locks/a//b or
 // /locks/.., which are keys like any other.
 func find(x *exchange) (*route, error) {
@@ -81,10 +84,10 @@ func rawPath(u *url.URL) (path string, escaped bool) {
 }
 
 // match says whether the path is that of the route, and gives the segment
-// that stands for its {key}.
+// that stands for its {key} or {id}.
 func (r *route) match(path string) (segment string, ok bool) {
-	stem, keyed := strings.CutSuffix(r.path, "{key}")
-	if !keyed {
+	stem, _, named := strings.Cut(r.path, "{")
+	if !named {
 		return "", path == r.path
 	}
 	segment, ok = strings.CutPrefix(path, stem)

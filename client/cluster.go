@@ -1,0 +1,61 @@
+package client
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+
+	"holdfast"
+	"holdfast/internal/wire"
+)
+
+// Cluster tells of the nodes of a cluster, as the node that answers sees
+// them. A server that is none refuses with CodeNotFound.
+func (c *Client) Cluster(ctx context.Context) (holdfast.Cluster, error) {
+	body, err := c.ask(ctx, &call{method: http.MethodGet, path: "cluster"})
+	if err != nil {
+		return holdfast.Cluster{}, err
+	}
+	return wire.ReadCluster(body)
+}
+
+// RemoveNode takes a node out of the cluster. It stops, and its data directory
+// cannot be used any more.
+func (c *Client) RemoveNode(ctx context.Context, id string) error {
+	_, err := c.ask(ctx, &call{
+		method:  http.MethodDelete,
+		path:    "cluster/nodes/" + id,
+		escaped: "cluster/nodes/" + segment(id),
+		once:    true,
+	})
+	return err
+}
+
+// StepDown lets another node of the cluster lead.
+func (c *Client) StepDown(ctx context.Context) error {
+	_, err := c.ask(ctx, &call{method: http.MethodPost, path: "cluster/step-down", once: true})
+	return err
+}
+
+// Backup writes the whole state of the servers to w, as it is at some moment
+// after the call. What was written is whole only if there is no error; it
+// carries a checksum besides. When the connection breaks after the first
+// byte, it is not begun again.
+func (c *Client) Backup(ctx context.Context, w io.Writer) error {
+	var failed error
+	call := &call{method: http.MethodGet, path: "backup"}
+	call.stream = func(server *url.URL) *trouble {
+		response, trouble := c.begin(ctx, server, call, nil)
+		if trouble != nil {
+			return trouble
+		}
+		defer response.Body.Close()
+		_, failed = io.Copy(w, response.Body)
+		return nil
+	}
+	if _, err := c.ask(ctx, call); err != nil {
+		return err
+	}
+	return failed
+}
