@@ -31,6 +31,8 @@ type Feed struct {
 
 	interrupted bool // see Interrupt
 
+	renewed chan struct{} // closed by Renew, for those who watched before
+
 	closed   chan struct{}
 	closeOne sync.Once
 }
@@ -39,7 +41,7 @@ type Feed struct {
 // so that they grow over a restart as well.
 func New() *Feed {
 	start := uint64(time.Now().UnixMicro())
-	return &Feed{first: start, next: start, closed: make(chan struct{})}
+	return &Feed{first: start, next: start, renewed: make(chan struct{}), closed: make(chan struct{})}
 }
 
 // Publish adds events and gives them their IDs. It copies them and does not
@@ -65,6 +67,18 @@ func (f *Feed) Publish(events []holdfast.Event) {
 	}
 }
 
+// Renew forgets all events, goes on with IDs beyond those of any feed that
+// another process has had until now, and ends all watchers: whoever comes back
+// with an ID of old sees a gap.
+func (f *Feed) Renew() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ring, f.next = nil, max(f.next, uint64(time.Now().UnixMicro()))
+	f.first = f.next
+	close(f.renewed)
+	f.renewed = make(chan struct{})
+}
+
 // Close ends all watchers, who learn that the service is not available.
 func (f *Feed) Close() { f.closeOne.Do(func() { close(f.closed) }) }
 
@@ -76,10 +90,17 @@ func (f *Feed) Watch(ctx context.Context, req holdfast.WatchRequest) iter.Seq2[h
 	if after == 0 {
 		after = f.next - 1
 	}
+	renewed := f.renewed
 	f.mu.Unlock()
 	return func(yield func(holdfast.Event, error) bool) {
 		var found []holdfast.Event
 		for {
+			select {
+			case <-renewed:
+				yield(holdfast.Event{}, holdfast.Unavailable(nil, "another server tells of what happens now"))
+				return
+			default:
+			}
 			var news <-chan struct{}
 			found, after, news = f.read(found[:0], after, req)
 			for _, e := range found {
@@ -92,6 +113,7 @@ func (f *Feed) Watch(ctx context.Context, req holdfast.WatchRequest) iter.Seq2[h
 			}
 			select {
 			case <-news:
+			case <-renewed:
 			case <-ctx.Done():
 				return
 			case <-f.closed:

@@ -129,9 +129,10 @@ func (k *Keeper) leave(place uint64, grant *table.Grant) {
 	}
 }
 
-// SendAway tells whoever waits for a grant to ask again, perhaps elsewhere.
-// Their places in line stay.
+// SendAway tells whoever waits for a grant, or watches, to ask again, perhaps
+// elsewhere. Their places in line stay.
 func (k *Keeper) SendAway() {
+	k.feed.Renew()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for place := range k.calls {

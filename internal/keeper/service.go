@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"slices"
 	"sync"
@@ -14,8 +15,8 @@ import (
 // Log is the way of commands to the keeper.
 type Log interface {
 	// Propose has the command carried out by [Keeper.Apply] and gives its
-	// result. When ctx ends first, the command may still be carried out. An
-	// error is ctx's, or an [*holdfast.Error] with CodeUnavailable.
+	// result. When ctx ends before the command is on its way, the error is
+	// that of ctx; later it is an [*holdfast.Error] with CodeUnavailable.
 	Propose(ctx context.Context, cmd *table.Command) (Result, error)
 
 	// Verify returns when the keeper knows everything that was answered
@@ -28,16 +29,26 @@ type Log interface {
 type Service struct {
 	keeper  *Keeper
 	log     Log
+	keep    time.Duration
 	closing chan struct{}
 	once    sync.Once
+	late    sync.WaitGroup // those who keep a place
 }
 
 var _ holdfast.Service = (*Service)(nil)
 
-// NewService gives a service over a keeper and the log that leads to it.
-func NewService(k *Keeper, log Log) *Service {
-	return &Service{keeper: k, log: log, closing: make(chan struct{})}
+// NewService gives a service over a keeper and the log that leads to it. It
+// keeps for so long the place of a client that has lost the server through
+// which it asked; see ErrLost.
+func NewService(k *Keeper, log Log, keep time.Duration) *Service {
+	return &Service{keeper: k, log: log, keep: keep, closing: make(chan struct{})}
 }
+
+// ErrLost is the cause with which the ctx of a Lock ends when a server that
+// passed it on is gone. Its client did not say goodbye, and may come back
+// through another server: the place in line is kept for a while (rule 9), and
+// what it was granted is only taken back then.
+var ErrLost = errors.New("the server in between is gone")
 
 // Stop answers whoever waits or watches with CodeUnavailable, and so every
 // later request that would have to wait.
@@ -45,6 +56,10 @@ func (s *Service) Stop() {
 	s.once.Do(func() { close(s.closing) })
 	s.keeper.feed.Close()
 }
+
+// Wait returns when nothing of this service runs any more, after Stop and the
+// last request.
+func (s *Service) Wait() { s.late.Wait() }
 
 // ErrStopping is the answer of a service that is shutting down.
 func ErrStopping() error { return holdfast.Unavailable(nil, "the service is shutting down") }
@@ -69,7 +84,7 @@ func (s *Service) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.
 		case err != nil:
 			return holdfast.Grant{}, err
 		case r.Status == table.Granted && ctx.Err() != nil:
-			s.takeBack(ctx, req.UID, r.Tokens)
+			s.whenGone(ctx, func() { s.takeBack(ctx, req.UID, r.Tokens) })
 			return holdfast.Grant{}, context.Cause(ctx)
 		case r.Status == table.Granted:
 			return holdfast.Grant{Tokens: r.Tokens, Exp: s.keeper.tell(req.UID, r.Tokens)}, nil
@@ -98,20 +113,24 @@ func (s *Service) await(ctx context.Context, c *call, end time.Time) (_ holdfast
 	case <-ctx.Done():
 	case <-s.closing:
 	}
-	gone := ctx.Err() != nil
-	if !gone && s.stopping() && !c.isOver() {
+	left := ctx.Err() != nil
+	if left && context.Cause(ctx) == ErrLost {
+		s.whenGone(ctx, func() { s.await(gone(), c, end) })
+		return holdfast.Grant{}, false, ErrLost
+	}
+	if !left && s.stopping() && !c.isOver() {
 		// The place stays: a store that keeps it will have it for the client
 		// that comes back.
 		return holdfast.Grant{}, false, ErrStopping()
 	}
 	blockers, err := s.leave(ctx, c)
 	switch {
-	case c.isOver() && c.grant != nil && !gone:
+	case c.isOver() && c.grant != nil && !left:
 		return holdfast.Grant{Tokens: slices.Clone(c.grant.Tokens), Exp: s.keeper.tell(c.grant.UID, c.grant.Tokens)}, false, nil
 	case c.isOver() && c.grant != nil:
 		s.takeBack(ctx, c.grant.UID, c.grant.Tokens)
 		return holdfast.Grant{}, false, context.Cause(ctx)
-	case gone:
+	case left:
 		return holdfast.Grant{}, false, context.Cause(ctx)
 	case err != nil:
 		return holdfast.Grant{}, false, err
@@ -119,6 +138,23 @@ func (s *Service) await(ctx context.Context, c *call, end time.Time) (_ holdfast
 		return holdfast.Grant{}, true, nil
 	}
 	return holdfast.Grant{}, false, holdfast.Locked(blockers)
+}
+
+// whenGone puts in order what a client leaves behind that is gone: at once,
+// or, if only the server in between is gone, when its place was kept for long
+// enough.
+func (s *Service) whenGone(ctx context.Context, putInOrder func()) {
+	if context.Cause(ctx) != ErrLost {
+		putInOrder()
+		return
+	}
+	s.late.Go(func() {
+		select {
+		case <-time.After(s.keep):
+			putInOrder()
+		case <-s.closing:
+		}
+	})
 }
 
 // leave takes one request from a call that is not over, and the call out of
@@ -146,14 +182,20 @@ func (s *Service) takeBack(ctx context.Context, uid string, tokens []holdfast.To
 // Abandon puts in order what a Lock command has done whose result nobody
 // waits for any more.
 func (s *Service) Abandon(cmd *table.Command, r Result) {
-	gone, leave := context.WithCancel(context.Background())
-	leave()
+	gone := gone()
 	switch {
 	case r.Status == table.Granted:
 		s.takeBack(gone, cmd.UID, r.Tokens)
 	case r.call != nil:
 		s.await(gone, r.call, time.Now())
 	}
+}
+
+// gone is the ctx of a client that is gone.
+func gone() context.Context {
+	ctx, leave := context.WithCancel(context.Background())
+	leave()
+	return ctx
 }
 
 // Unlock releases what req names exactly.

@@ -17,6 +17,7 @@ const expireBatch = 256
 // StartClock makes this process the owner of the lease clock: every hold
 // begins with its full life. WatchOver has to follow.
 func (k *Keeper) StartClock() {
+	k.feed.Renew()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.startClock()

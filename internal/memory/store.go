@@ -29,7 +29,7 @@ var _ holdfast.Service = (*Store)(nil)
 // wall clock, so that they grow over a restart (rule 5).
 func New() *Store {
 	s := &Store{keeper: keeper.New(uint64(time.Now().UnixMicro()))}
-	s.Service = keeper.NewService(s.keeper, log{s})
+	s.Service = keeper.NewService(s.keeper, log{s}, 0)
 	s.closing, s.close = context.WithCancel(context.Background())
 	s.keeper.StartClock()
 	s.done.Go(func() { s.keeper.WatchOver(s.closing, log{s}) })

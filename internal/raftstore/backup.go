@@ -18,14 +18,13 @@ import (
 // backup and the loss of what it was made of (rule 5).
 const lostVersions = 1 << 40
 
-// Backup writes the state as it is at some moment after the call: all that
-// was answered before it is in it. The locks go on meanwhile. The bytes carry
-// a checksum; Restore makes a store of them.
-func (s *Store) Backup(ctx context.Context, w io.Writer) error {
-	if err := (log{s}).Verify(ctx); err != nil {
+// Backup writes the state as it is at some moment after the call; see
+// [Store.Backup].
+func (l Leading) Backup(ctx context.Context, w io.Writer) error {
+	if err := (log{l.s}).Verify(ctx); err != nil {
 		return err
 	}
-	_, err := s.keeper.Snapshot().WriteTo(w)
+	_, err := l.s.keeper.Snapshot().WriteTo(w)
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,14 +23,17 @@ import (
 // A data directory holds
 //
 //	LOCK        held by the process that uses the directory
+//	node.json   whose it is, if it is that of a node of a cluster
 //	log/        the log and raft's own state
 //	snapshots/  the last two snapshots
 type disk struct {
 	lock      *os.File
 	log       *wal.WAL
 	snapshots *raft.FileSnapshotStore
-	life      uint64        // tells this process from every other that writes to the log
-	writes    raft.LogStore // log, or what a test puts in its way
+	life      uint64     // tells this process from every other that writes to the log
+	writes    *logWriter // to log, or to what a test puts in its way
+
+	members []raft.Server // as the log and the snapshots have them at the start
 }
 
 func openDisk(options Options) (_ *disk, err error) {
@@ -49,7 +53,10 @@ func openDisk(options Options) (_ *disk, err error) {
 	if d.log, err = wal.Open(logDir, wal.WithLogger(raftLogger(options.Logger))); err != nil {
 		return nil, damaged(logDir, err)
 	}
-	d.writes = d.log
+	d.writes = &logWriter{LogStore: d.log}
+	if options.wrapLog != nil {
+		d.writes.LogStore = options.wrapLog(d.log)
+	}
 	d.snapshots, err = raft.NewFileSnapshotStoreWithLogger(options.Dir, 2, raftLogger(options.Logger))
 	if err != nil {
 		return nil, fmt.Errorf("the snapshots in %s cannot be used: %w", options.Dir, err)
@@ -70,6 +77,7 @@ func (d *disk) check(options Options) error {
 		if err := d.checkSnapshot(metas[0].ID); err != nil {
 			return damaged(filepath.Join(options.Dir, "snapshots", metas[0].ID), err)
 		}
+		d.members = metas[0].Configuration.Servers
 	}
 	first, err := d.log.FirstIndex()
 	if err != nil {
@@ -82,14 +90,45 @@ func (d *disk) check(options Options) error {
 	for index := max(first, 1); index <= last; index++ {
 		var entry raft.Log
 		err := d.log.GetLog(index, &entry)
-		if err == nil && entry.Type == raft.LogCommand {
+		switch {
+		case err == nil && entry.Type == raft.LogCommand:
 			_, _, _, err = header(entry.Data)
+		case err == nil && entry.Type == raft.LogConfiguration:
+			d.members = raft.DecodeConfiguration(entry.Data).Servers
 		}
 		if err != nil {
 			return damaged(fmt.Sprintf("%s, entry %d of %d to %d", filepath.Join(options.Dir, "log"), index, first, last), err)
 		}
 	}
 	return nil
+}
+
+// logWriter knows how long a write has been under way.
+type logWriter struct {
+	raft.LogStore
+	began atomic.Int64 // when, in ns of the process's own clock; zero while nothing is written
+}
+
+var processStart = time.Now()
+
+// IsMonotonic tells raft that the log knows no holes.
+func (*logWriter) IsMonotonic() bool { return true }
+
+func (w *logWriter) StoreLog(entry *raft.Log) error { return w.StoreLogs([]*raft.Log{entry}) }
+
+func (w *logWriter) StoreLogs(entries []*raft.Log) error {
+	w.began.Store(int64(time.Since(processStart)))
+	defer w.began.Store(0)
+	return w.LogStore.StoreLogs(entries)
+}
+
+// stalled is how long the present write has taken so far.
+func (w *logWriter) stalled() time.Duration {
+	began := time.Duration(w.began.Load())
+	if began == 0 {
+		return 0
+	}
+	return time.Since(processStart) - began
 }
 
 func (d *disk) checkSnapshot(id string) error {
@@ -137,50 +176,6 @@ func newLife() uint64 {
 	rand.Read(b[:])
 	return binary.LittleEndian.Uint64(b[:])
 }
-
-func (s *Store) startRaft() error {
-	config := raft.DefaultConfig()
-	config.LocalID = "alone"
-	config.HeartbeatTimeout = electionTimeout
-	config.ElectionTimeout = electionTimeout
-	config.LeaderLeaseTimeout = electionTimeout
-	config.CommitTimeout = commitTimeout
-	config.SnapshotThreshold = s.options.SnapshotEvery
-	config.TrailingLogs = s.options.SnapshotEvery / 4
-	config.BatchApplyCh = true
-	config.Logger = raftLogger(s.options.Logger)
-	config.NoLegacyTelemetry = true
-
-	address, transport := raft.NewInmemTransport("")
-	if s.options.wrapLog != nil {
-		s.disk.writes = s.options.wrapLog(s.disk.writes)
-	}
-	cache, err := raft.NewLogCache(512, s.disk.writes)
-	if err != nil {
-		return err
-	}
-	known, err := raft.HasExistingState(cache, s.disk.log, s.disk.snapshots)
-	if err != nil {
-		return fmt.Errorf("the data directory cannot be read: %w", err)
-	}
-	if !known {
-		alone := raft.Configuration{Servers: []raft.Server{{ID: config.LocalID, Address: address}}}
-		if err := raft.BootstrapCluster(config, cache, s.disk.log, s.disk.snapshots, transport, alone); err != nil {
-			return fmt.Errorf("the data directory cannot be written: %w", err)
-		}
-	}
-	s.raft, err = raft.NewRaft(config, machine{s}, cache, s.disk.log, s.disk.snapshots, transport)
-	if err != nil {
-		return fmt.Errorf("the store cannot be started from %s: %w", s.options.Dir, err)
-	}
-	return nil
-}
-
-// The timeouts of raft for a cluster of one: it has nobody to wait for.
-const (
-	electionTimeout = 20 * time.Millisecond
-	commitTimeout   = 5 * time.Millisecond
-)
 
 // raftLogger gives raft's warnings to the store's logger.
 func raftLogger(logger *slog.Logger) hclog.Logger {

@@ -56,6 +56,7 @@ func (s *Store) takeOver() (stop func()) {
 		}
 		s.keeper.StartClock()
 		s.leading.Store(true)
+		s.reroute()
 		done.Go(func() { s.keeper.LeaveEmptyPlaces(ctx, log{s}, s.options.KeepPlaces) })
 		s.keeper.WatchOver(ctx, log{s})
 	})
@@ -64,6 +65,7 @@ func (s *Store) takeOver() (stop func()) {
 		cancel()
 		done.Wait()
 		s.keeper.SendAway()
+		s.reroute()
 	}
 }
 

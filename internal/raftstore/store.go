@@ -1,13 +1,16 @@
 // Package raftstore is the durable lock service: the lock table replicated by
-// hashicorp/raft, with the lease clock on the leader. Alone it is a cluster
-// of one: an answer is given once its entry is on disk.
+// hashicorp/raft, with the lease clock on the leader. An answer is given once
+// its entry is on disk at a majority of the nodes. Alone, a store is a cluster
+// of one that nobody can reach.
 package raftstore
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +18,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"holdfast"
+	"holdfast/client"
 	"holdfast/internal/keeper"
 )
 
@@ -37,6 +41,9 @@ type Options struct {
 	// Zero means 65,536.
 	SnapshotEvery uint64
 
+	// Node makes the store a node of a cluster; nil means that it is alone.
+	Node *Node
+
 	wrapLog func(raft.LogStore) raft.LogStore // for tests: a disk that misbehaves
 }
 
@@ -55,6 +62,35 @@ func (o *Options) setDefaults() {
 	}
 }
 
+// Node says which node of a cluster a store is.
+type Node struct {
+	ID       string // its name in the cluster: letters, digits and ".", "_", "-", at most 64
+	PeerAddr string // host:port at which the other nodes reach it, and where it listens for them
+	API      string // URL at which it serves clients; only told, see [holdfast.Node]
+
+	// Join asks nodes of the cluster that the store shall become a node of,
+	// once it is needed. If it is nil, a new store begins a cluster of its own.
+	Join *client.Client
+
+	// ElectionTimeout is after how long without a word from the leader
+	// another one is elected. Zero means 500 ms: below that, a busy machine
+	// loses leaders that are well.
+	ElectionTimeout time.Duration
+
+	// TLS secures the connections between nodes, of which each shows the
+	// others its certificate. Nil means that they are neither encrypted nor
+	// authenticated.
+	TLS *tls.Config
+
+	// Serve serves the API of a service to a listener, until the listener is
+	// closed and the function that it gives has returned. Requests that another
+	// node has passed on come there. A request has to end with [ErrLost] when
+	// its connection does, unless that node has said that it is withdrawn.
+	Serve func(service Leading, listener net.Listener) (stop func())
+
+	network network // for tests
+}
+
 // Store is a [holdfast.Service].
 type Store struct {
 	*keeper.Service
@@ -63,6 +99,9 @@ type Store struct {
 	raft    *raft.Raft
 	disk    *disk
 
+	peers *peers // nil if it is alone
+	route route
+
 	queue   chan *proposal
 	reads   chan *read
 	batches sync.Map // batch number → *batch: entries of this process that are under way
@@ -70,16 +109,18 @@ type Store struct {
 	failed  chan error  // see Failed
 	leading atomic.Bool // the table is the latest, and the lease clock runs
 
-	ctx   context.Context // ends with Close
-	close context.CancelFunc
-	done  sync.WaitGroup
-	once  sync.Once
+	ctx    context.Context // ends with Close
+	close  context.CancelFunc
+	done   sync.WaitGroup
+	closed chan struct{} // closed when nothing runs any more
+	once   sync.Once
 }
 
 var _ holdfast.Service = (*Store)(nil)
 
-// Open starts a store over what its directory holds, or an empty one. It
-// returns once it can serve, or with an error that says what to do.
+// Open starts a store over what its directory holds, or an empty one. A store
+// that is alone can serve when Open returns; a node may have no leader yet,
+// see Ready. An error says what to do.
 func Open(ctx context.Context, options Options) (*Store, error) {
 	options.setDefaults()
 	d, err := openDisk(options)
@@ -93,10 +134,12 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 		queue:   make(chan *proposal, queueLength),
 		reads:   make(chan *read, queueLength),
 		failed:  make(chan error, 1),
+		closed:  make(chan struct{}),
+		route:   route{changed: make(chan struct{})},
 	}
-	s.Service = keeper.NewService(s.keeper, log{s})
+	s.Service = keeper.NewService(s.keeper, log{s}, options.KeepPlaces)
 	s.ctx, s.close = context.WithCancel(context.Background())
-	if err := s.startRaft(); err != nil {
+	if err := s.start(ctx); err != nil {
 		s.close()
 		d.Close()
 		return nil, err
@@ -105,11 +148,33 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 	s.done.Go(s.write)
 	s.done.Go(s.verify)
 	s.done.Go(s.losePatience)
+	if s.peers != nil {
+		s.serveNodes()
+		return s, nil
+	}
 	if err := s.awaitReady(ctx); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// serveNodes lets this node take part in its cluster.
+func (s *Store) serveNodes() {
+	s.peers.answer = s.answer
+	s.peers.serve()
+	stop := s.options.Node.Serve(Leading{s.Service, s}, s.peers.api)
+	s.done.Go(func() {
+		<-s.ctx.Done()
+		s.peers.api.Close()
+		stop()
+	})
+	s.done.Go(s.observe)
+	s.done.Go(func() {
+		if s.enter() {
+			s.stay()
+		}
+	})
 }
 
 // Close stops the store. Whoever waits gets CodeUnavailable, and so does
@@ -121,25 +186,41 @@ func (s *Store) Close() error {
 		s.Stop()
 		s.close()
 		err = s.raft.Shutdown().Error()
+		if s.peers != nil {
+			err = errors.Join(err, s.peers.Close())
+		}
 		s.done.Wait()
+		s.Wait()
 		s.failBatches(keeper.ErrStopping())
+		close(s.closed)
 		err = errors.Join(err, s.disk.Close())
 	})
 	return err
 }
 
+// Stop sends away whoever waits or watches, and lets another node lead if
+// there is one, so that nobody has to find out that this one is gone.
+func (s *Store) Stop() {
+	if s.peers != nil && s.leading.Load() && len(s.servers()) > 1 {
+		if err := s.raft.LeadershipTransfer().Error(); err != nil {
+			s.options.Logger.Warn("no other node has taken over before this one stops", "error", err)
+		}
+	}
+	s.Service.Stop()
+}
+
 // Ready says why the store cannot serve at this moment; nil if it can.
 func (s *Store) Ready(context.Context) error {
-	if !s.leading.Load() {
+	if leader, _ := s.leader(); leader == nil {
 		return errNoLeader()
 	}
 	return nil
 }
 
 // Failed gives an error when the store cannot go on and its process should
-// end: the disk has not finished a write for far too long. A leader that sat
-// there leading would keep all others from taking over, and raft does not
-// notice by itself.
+// end: the disk of a leader has not finished a write for far too long, and
+// one that sat there leading would keep all others from taking over; or the
+// cluster goes on without this node.
 func (s *Store) Failed() <-chan error { return s.failed }
 
 // awaitReady waits until the log has been replayed and the store leads.

@@ -27,8 +27,8 @@ type log struct{ s *Store }
 
 var _ keeper.Log = log{}
 
-// proposal is a command on its way. Either it is answered, or the one who
-// waits for it leaves: state says which of the two came first.
+// proposal is a command on its way. Either it is answered, or patience with it
+// comes to an end: state says which of the two came first.
 type proposal struct {
 	cmd    *table.Command
 	state  atomic.Int32
@@ -77,7 +77,10 @@ func (l log) Propose(ctx context.Context, cmd *table.Command) (keeper.Result, er
 	return l.s.propose(ctx, cmd)
 }
 
-// propose has a command written and carried out.
+// propose has a command written and carried out. Once it is on its way, its
+// owner waits for what becomes of it even if its ctx ends: who leaves can then
+// put in order at once what was done all the same, and asks again for another
+// key only when that is over. It waits no longer than the store is patient.
 func (s *Store) propose(ctx context.Context, cmd *table.Command) (keeper.Result, error) {
 	p := proposals.Get().(*proposal)
 	p.cmd = cmd
@@ -90,14 +93,11 @@ func (s *Store) propose(ctx context.Context, cmd *table.Command) (keeper.Result,
 		return keeper.Result{}, keeper.ErrStopping()
 	}
 	select {
-	case <-ctx.Done():
-		if p.state.CompareAndSwap(waiting, left) {
-			return keeper.Result{}, context.Cause(ctx)
-		}
 	case a := <-p.answer:
 		return p.heard(a)
+	case <-s.closed:
+		return keeper.Result{}, keeper.ErrStopping()
 	}
-	return p.heard(<-p.answer)
 }
 
 // heard gives the answer and, since nobody else looks at it any more, the
@@ -122,8 +122,8 @@ func (s *Store) reply(p *proposal, a answer) {
 }
 
 // losePatience answers whoever has waited for too long that the outcome is
-// not known: it may yet happen. When nothing has been written for twice as
-// long, the disk stalls, and the store fails.
+// not known: it may yet happen. When the disk of a leader has not finished a
+// write for twice as long, the store fails: raft would not notice.
 func (s *Store) losePatience() {
 	ticker := time.NewTicker(s.options.Patience / 8)
 	defer ticker.Stop()
@@ -135,15 +135,14 @@ func (s *Store) losePatience() {
 		}
 		s.batches.Range(func(_, v any) bool {
 			b := v.(*batch)
-			age := time.Since(b.began)
-			if age > s.options.Patience {
+			if time.Since(b.began) > s.options.Patience {
 				s.leaveAlone(b)
-			}
-			if age > 2*s.options.Patience {
-				s.fail(fmt.Errorf("the disk has not finished a write for %s", age.Round(time.Millisecond)))
 			}
 			return true
 		})
+		if stalled := s.disk.writes.stalled(); stalled > 2*s.options.Patience && s.raft.State() == raft.Leader {
+			s.fail(fmt.Errorf("the disk has not finished a write for %s", stalled.Round(time.Millisecond)))
+		}
 	}
 }
 

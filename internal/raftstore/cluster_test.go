@@ -1,0 +1,205 @@
+package raftstore
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+
+	"holdfast"
+	"holdfast/client"
+	"holdfast/internal/api"
+)
+
+// node is a node of a cluster in this process, with its API on a port.
+type node struct {
+	t *testing.T
+	*Store
+	options Options
+	url     string
+	server  *api.Server
+}
+
+// freeAddress gives an address that nobody listens on.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// newNode gives a node that has not been started. It joins the cluster that
+// the nodes are of, if there are any.
+func newNode(t *testing.T, id, dir string, join ...*node) *node {
+	t.Helper()
+	n := &node{t: t, url: "http://" + freeAddress(t)}
+	n.options = Options{
+		Dir: dir, Logger: slog.New(slog.DiscardHandler), KeepPlaces: 500 * time.Millisecond,
+		Node: &Node{
+			ID: id, PeerAddr: freeAddress(t), API: n.url, ElectionTimeout: 200 * time.Millisecond,
+			Serve: serveLeading,
+		},
+	}
+	var urls []string
+	for _, other := range join {
+		urls = append(urls, other.url)
+	}
+	if len(urls) > 0 {
+		n.options.Node.Join = asking(t, urls...)
+	}
+	return n
+}
+
+func asking(t *testing.T, urls ...string) *client.Client {
+	t.Helper()
+	c, err := client.New(urls...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// serveLeading serves what other nodes pass on, as the command does.
+func serveLeading(service Leading, listener net.Listener) (stop func()) {
+	return serve(api.New(service, api.Options{Logger: slog.New(slog.DiscardHandler), Cluster: service, Backup: service.Backup}), listener).stop
+}
+
+type serving struct {
+	server *api.Server
+	served chan struct{}
+}
+
+func serve(handler *api.Handler, listener net.Listener) serving {
+	s := serving{api.NewServer(handler), make(chan struct{})}
+	go func() {
+		defer close(s.served)
+		s.server.Serve(listener)
+	}()
+	return s
+}
+
+func (s serving) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	s.server.Shutdown(ctx)
+	<-s.served
+}
+
+// start opens the node and serves its API.
+func (n *node) start() *node {
+	n.t.Helper()
+	store, err := Open(n.t.Context(), n.options)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", n.url[len("http://"):])
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.Store = store
+	s := serve(api.New(store, api.Options{Logger: slog.New(slog.DiscardHandler), Cluster: store, Backup: store.Backup, Ready: store.Ready}), listener)
+	n.server = s.server
+	n.t.Cleanup(func() {
+		store.Stop()
+		s.stop()
+		if err := store.Close(); err != nil {
+			n.t.Error(err)
+		}
+	})
+	return n
+}
+
+// cluster gives a cluster of nodes that all vote.
+func cluster(t *testing.T, ids ...string) []*node {
+	t.Helper()
+	nodes := []*node{newNode(t, ids[0], t.TempDir()).start()}
+	for _, id := range ids[1:] {
+		nodes = append(nodes, newNode(t, id, t.TempDir(), nodes[0]).start())
+	}
+	awaitVoters(t, nodes...)
+	return nodes
+}
+
+// awaitVoters waits until all nodes see each other as voters with a leader.
+func awaitVoters(t *testing.T, nodes ...*node) {
+	t.Helper()
+	until(t, func() bool {
+		for _, n := range nodes {
+			c, err := n.Cluster(t.Context())
+			if err != nil || c.Leader == "" || len(c.Nodes) != len(nodes) || n.Ready(t.Context()) != nil {
+				return false
+			}
+			for _, other := range c.Nodes {
+				if other.Role != holdfast.RoleLeader && other.Role != holdfast.RoleFollower {
+					return false
+				}
+			}
+		}
+		return true
+	})
+}
+
+// until waits for a condition, for long.
+func until(t *testing.T, condition func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("what was waited for did not come")
+		}
+	}
+}
+
+// leaderOf gives the node that leads, and the others.
+func leaderOf(t *testing.T, nodes []*node) (leader *node, others []*node) {
+	t.Helper()
+	until(t, func() bool {
+		leader, others = nil, nil
+		for _, n := range nodes {
+			if n.leading.Load() {
+				leader = n
+			} else {
+				others = append(others, n)
+			}
+		}
+		return leader != nil
+	})
+	return leader, others
+}
+
+func TestThreeNodesAnswerAsOne(t *testing.T) {
+	nodes := cluster(t, "a", "b", "c")
+	for i, n := range nodes {
+		next := nodes[(i+1)%3]
+		grant := lock(t, n, holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Exp: time.Hour})
+		if held, err := next.Check(t.Context(), []string{"x"}); err != nil || !held {
+			t.Fatal(held, err)
+		}
+		_, err := next.Lock(t.Context(), holdfast.LockRequest{UID: "v", Keys: holdfast.Keys("x"), Exp: time.Hour})
+		if holdfast.ErrorCode(err) != holdfast.CodeLocked {
+			t.Fatal(err)
+		}
+		granted := make(chan error, 1)
+		go func() {
+			grant, err := next.Lock(t.Context(), holdfast.LockRequest{UID: "v", Keys: holdfast.Keys("x"), Exp: time.Hour, Wait: time.Minute})
+			if err == nil {
+				_, err = n.Unlock(t.Context(), holdfast.UnlockRequest{UID: "v", Tokens: grant.Tokens})
+			}
+			granted <- err
+		}()
+		until(t, func() bool {
+			state, err := n.Get(t.Context(), "x")
+			return err == nil && len(state.Waiters) == 1
+		})
+		if keys, err := next.Unlock(t.Context(), holdfast.UnlockRequest{UID: "u", Tokens: grant.Tokens}); err != nil || len(keys) != 1 {
+			t.Fatal(keys, err)
+		}
+		if err := <-granted; err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,331 @@
+package raftstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"holdfast"
+)
+
+const (
+	// changeWithin is how long a change of the membership may take to get into
+	// the log.
+	changeWithin = 5 * time.Second
+
+	// caughtUp is by how many entries the table of a node may be behind when it
+	// gets its vote: it has what a new leader takes a moment to get.
+	caughtUp = 256
+
+	askAgainEvery = 200 * time.Millisecond
+	lookEvery     = time.Second // for being removed
+)
+
+// errAlone is the refusal of what only a cluster can do.
+var errAlone = &holdfast.Error{Code: holdfast.CodeNotFound, Message: "this server is not a node of a cluster"}
+
+// servers gives the members as far as this node knows.
+func (s *Store) servers() []raft.Server { return s.raft.GetConfiguration().Configuration().Servers }
+
+// member gives the one with this ID.
+func (s *Store) member(id string) (raft.Server, bool) {
+	servers := s.servers()
+	i := slices.IndexFunc(servers, func(m raft.Server) bool { return string(m.ID) == id })
+	if i < 0 {
+		return raft.Server{}, false
+	}
+	return servers[i], true
+}
+
+// Cluster tells of the nodes as this one sees them, each of which is asked how
+// it is. A store that is alone refuses with CodeNotFound.
+func (s *Store) Cluster(ctx context.Context) (holdfast.Cluster, error) {
+	if s.peers == nil {
+		return holdfast.Cluster{}, errAlone
+	}
+	_, leader := s.raft.LeaderWithID()
+	c := holdfast.Cluster{
+		Name: s.peers.identity.Cluster, ID: s.peers.identity.ID, Leader: string(leader),
+		Term: s.raft.CurrentTerm(), Applied: s.raft.AppliedIndex(),
+	}
+	servers := s.servers()
+	c.Nodes = make([]holdfast.Node, len(servers))
+	replies := make([]reply, len(servers))
+	var asked sync.WaitGroup
+	for i, member := range servers {
+		_, address := split(member.Address)
+		node := &c.Nodes[i]
+		*node = holdfast.Node{ID: string(member.ID), Peer: address, Role: roleOf(member, leader)}
+		if node.ID == c.ID {
+			replies[i] = reply{API: s.options.Node.API, Applied: c.Applied}
+			continue
+		}
+		asked.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			var err error
+			if replies[i], err = s.ask(ctx, member.Address, question{Op: askState}); err != nil {
+				node.Role = holdfast.RoleAway
+			}
+		})
+	}
+	asked.Wait()
+	furthest := slices.MaxFunc(replies, func(a, b reply) int { return int(a.Applied) - int(b.Applied) }).Applied
+	for i := range c.Nodes {
+		c.Nodes[i].API = replies[i].API
+		if c.Nodes[i].Role != holdfast.RoleAway {
+			c.Nodes[i].Lag = furthest - replies[i].Applied
+		}
+	}
+	slices.SortFunc(c.Nodes, func(a, b holdfast.Node) int { return strings.Compare(a.ID, b.ID) })
+	return c, nil
+}
+
+func roleOf(member raft.Server, leader raft.ServerID) holdfast.Role {
+	switch {
+	case member.ID == leader:
+		return holdfast.RoleLeader
+	case member.Suffrage == raft.Voter:
+		return holdfast.RoleFollower
+	}
+	return holdfast.RoleJoining
+}
+
+// StepDown lets another node lead.
+func (s *Store) StepDown(ctx context.Context) error {
+	return viaLeaderDo(ctx, s, func(l leader) error { return l.StepDown(ctx) })
+}
+
+// RemoveNode takes a node out of the cluster. It will stop.
+func (s *Store) RemoveNode(ctx context.Context, id string) error {
+	return viaLeaderDo(ctx, s, func(l leader) error { return l.RemoveNode(ctx, id) })
+}
+
+// Cluster tells of the nodes as this one sees them; see [Store.Cluster].
+func (l Leading) Cluster(ctx context.Context) (holdfast.Cluster, error) { return l.s.Cluster(ctx) }
+
+// StepDown lets another node lead, if this one does.
+func (l Leading) StepDown(context.Context) error {
+	switch {
+	case !l.s.leading.Load():
+		return errNoLeader()
+	case l.s.peers == nil:
+		return errAlone
+	}
+	switch err := l.s.raft.LeadershipTransfer().Error(); {
+	case err == nil:
+		return nil
+	case len(l.s.servers()) == 1:
+		return holdfast.Invalid("there is no other node that could lead")
+	default:
+		return holdfast.Unavailable(err, "no other node could take over: %v", err)
+	}
+}
+
+// RemoveNode takes a node out of the cluster, if this one leads. A leader that
+// is to go lets another one lead first, which has to be asked then.
+func (l Leading) RemoveNode(ctx context.Context, id string) error {
+	switch {
+	case !l.s.leading.Load():
+		return errNoLeader()
+	case l.s.peers == nil:
+		return errAlone
+	}
+	if _, ok := l.s.member(id); !ok {
+		return &holdfast.Error{Code: holdfast.CodeNotFound, Message: fmt.Sprintf("id: the cluster has no node %q", id)}
+	}
+	if id == l.s.peers.identity.ID {
+		if len(l.s.servers()) == 1 {
+			return holdfast.Invalid("id: the last node of a cluster cannot be removed")
+		}
+		if err := l.StepDown(ctx); err != nil {
+			return err
+		}
+		return errNoLeader()
+	}
+	return membershipError(l.s.raft.RemoveServer(raft.ServerID(id), 0, changeWithin).Error())
+}
+
+// membershipError is the refusal for a change that failed.
+func membershipError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, raft.ErrNotLeader):
+		return errNoLeader()
+	}
+	e := errUnknown("the change of the membership may not have come to pass: %v", err)
+	e.Cause = err
+	return e
+}
+
+// admit takes a node in, or gives it its vote; the leader does this.
+func (s *Store) admit(q question) reply {
+	if !s.leading.Load() {
+		return reply{Refusal: "this node does not lead", Again: true}
+	}
+	if !validID.MatchString(q.ID) {
+		return reply{Refusal: fmt.Sprintf("%q cannot be the ID of a node", q.ID)}
+	}
+	node := join(q.ID, q.Peer)
+	known, ok := s.member(q.ID)
+	if refusal := s.objection(q, known, ok); refusal != "" {
+		return reply{Refusal: refusal}
+	}
+	var err error
+	switch {
+	case q.Voter || ok && known.Suffrage == raft.Voter && known.Address != node:
+		err = s.raft.AddVoter(raft.ServerID(q.ID), node, 0, changeWithin).Error()
+	case !ok || known.Address != node:
+		err = s.raft.AddNonvoter(raft.ServerID(q.ID), node, 0, changeWithin).Error()
+	}
+	if err != nil {
+		return reply{Refusal: err.Error(), Again: true}
+	}
+	return reply{Last: s.raft.LastIndex()}
+}
+
+// objection says what speaks against taking a node in.
+func (s *Store) objection(q question, known raft.Server, ok bool) string {
+	for _, member := range s.servers() {
+		if _, address := split(member.Address); address == q.Peer && string(member.ID) != q.ID {
+			return fmt.Sprintf("node %s has the address %s already", member.ID, q.Peer)
+		}
+	}
+	if !ok && q.Fresh {
+		return ""
+	}
+	if !ok {
+		return fmt.Sprintf("node %s was removed from it; to let it join again, start it with an empty data directory", q.ID)
+	}
+	_, address := split(known.Address)
+	if q.Fresh && known.Suffrage == raft.Voter {
+		// It would vote again where it has voted before, and know nothing of
+		// what it has promised to keep.
+		return fmt.Sprintf("there is a node %s in the cluster, at %s, and the data directory of this one is empty; "+
+			"choose another ID, or, if that node has lost its data, remove it first: holdfast cluster remove %s", q.ID, address, q.ID)
+	}
+	if address != q.Peer {
+		if _, err := s.ask(s.ctx, known.Address, question{Op: askState}); err == nil {
+			return fmt.Sprintf("there is a node %s in the cluster already, and it answers at %s", q.ID, address)
+		}
+	}
+	return ""
+}
+
+// isMember says whether a node is in the cluster; the leader knows.
+func (s *Store) isMember(id string) reply {
+	if err := (log{s}).Verify(s.ctx); err != nil {
+		return reply{Refusal: "this node does not lead", Again: true}
+	}
+	_, ok := s.member(id)
+	return reply{Member: ok}
+}
+
+// enter makes this node a voter of its cluster, at its present address, which
+// takes as long as it takes, and says whether it has become one.
+func (s *Store) enter() bool {
+	self := s.peers.self()
+	q := question{Op: askJoin, ID: s.peers.identity.ID, Peer: s.peers.address}
+	q.Fresh = s.raft.LastIndex() == 0
+	for said := false; ; said = true {
+		if me, ok := s.member(q.ID); ok && me.Suffrage == raft.Voter && me.Address == self {
+			if said {
+				s.options.Logger.Info("this node is a voter of the cluster now", "node", q.ID, "cluster", s.peers.identity.Cluster)
+			}
+			return true
+		}
+		if !said {
+			s.options.Logger.Info("joining the cluster", "node", q.ID, "cluster", s.peers.identity.Cluster)
+		}
+		r, err := s.ask(s.ctx, s.whomToAsk(), q)
+		switch {
+		case err == nil && r.Refusal != "" && !r.Again:
+			s.fail(fmt.Errorf("the cluster does not take this node in: %s", r.Refusal))
+			return false
+		case err == nil && r.Refusal == "":
+			q.Fresh = false
+			q.Voter = s.raft.AppliedIndex()+caughtUp >= r.Last
+		}
+		select {
+		case <-time.After(askAgainEvery):
+		case <-s.ctx.Done():
+			return false
+		}
+	}
+}
+
+// whomToAsk gives the address of the leader, as far as it can be found out.
+func (s *Store) whomToAsk() raft.ServerAddress {
+	if leader, _ := s.raft.LeaderWithID(); leader != "" {
+		return leader
+	}
+	if s.options.Node.Join == nil {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, greetWithin)
+	defer cancel()
+	c, err := s.options.Node.Join.Cluster(ctx)
+	if err != nil {
+		return ""
+	}
+	for _, node := range c.Nodes {
+		if node.ID == c.Leader {
+			return join(node.ID, node.Peer)
+		}
+	}
+	return ""
+}
+
+// stay looks whether this node is still a member, and stops it if it is not.
+func (s *Store) stay() {
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-s.ctx.Done():
+			return
+		}
+		if s.wasRemoved() {
+			s.peers.identity.Removed = true
+			if err := s.peers.identity.write(s.options.Dir); err != nil {
+				s.options.Logger.Warn("the removal could not be noted", "error", err)
+			}
+			s.fail(errRemoved(s.peers.identity))
+			return
+		}
+	}
+}
+
+func errRemoved(i *identity) error {
+	return fmt.Errorf("node %s was removed from cluster %s; to let it join again, start it with an empty data directory", i.ID, i.Cluster)
+}
+
+// wasRemoved says whether the cluster goes on without this node. While there
+// is a leader who sends, all is well; else the others may know one.
+func (s *Store) wasRemoved() bool {
+	id := s.peers.identity.ID
+	if _, in := s.member(id); !in {
+		return true
+	}
+	if leader, _ := s.raft.LeaderWithID(); leader != "" {
+		return false
+	}
+	for _, other := range s.servers() {
+		if string(other.ID) == id {
+			continue
+		}
+		r, err := s.ask(s.ctx, other.Address, question{Op: askMember, ID: id})
+		if err == nil && r.Refusal == "" && !r.Member {
+			return true
+		}
+	}
+	return false
+}
