@@ -46,6 +46,9 @@ func TestMain(m *testing.M) {
 //	fails STATUS ARGS...   run `holdfast ARGS...`, which must end with the status
 //	                       and say one line on stderr and nothing on stdout
 //	usage STATUS ARGS...   the same, for any number of lines
+//	port NAME              set $NAME to a port that is free
+//	name NAME              name the server that was started last; sets $NAME to its URL
+//	to NAME                signal, logged and ended mean that one from here on
 //	hang URL               keep a request open that never sends its whole body
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -54,7 +57,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Deadline:            time.Now().Add(2 * patience), // for a program that serves where it should refuse
 		Setup: func(env *testscript.Env) error {
-			env.Values[running{}] = &running{}
+			env.Values[runningKey{}] = &running{named: map[string]*server{}}
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each of many short processes ends a second late
 			return nil
 		},
@@ -66,6 +69,9 @@ func TestScripts(t *testing.T) {
 			"fails":  fails,
 			"usage":  usage,
 			"hang":   hang,
+			"port":   freePort,
+			"name":   name,
+			"to":     to,
 		},
 	})
 }
@@ -78,9 +84,15 @@ type server struct {
 }
 
 // running is where a script keeps the server that it started last.
-type running struct{ *server }
+type running struct {
+	*server
+	named map[string]*server
+}
 
-func runningOf(ts *testscript.TestScript) *running { return ts.Value(running{}).(*running) }
+// runningKey is where a script keeps its running.
+type runningKey struct{}
+
+func runningOf(ts *testscript.TestScript) *running { return ts.Value(runningKey{}).(*running) }
 
 // next gives the next line that the server says, and false behind the last.
 func (s *server) next(ts *testscript.TestScript) (string, bool) {
@@ -183,6 +195,28 @@ func usage(ts *testscript.TestScript, neg bool, args []string) {
 	if out := ts.ReadFile("stdout"); out != "" {
 		ts.Fatalf("said on stdout: %s", out)
 	}
+}
+
+func freePort(ts *testscript.TestScript, neg bool, args []string) {
+	listener, err := net.Listen("tcp", "localhost:0")
+	ts.Check(err)
+	defer listener.Close()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	ts.Check(err)
+	ts.Setenv(args[0], port)
+}
+
+func name(ts *testscript.TestScript, neg bool, args []string) {
+	runningOf(ts).named[args[0]] = runningOf(ts).server
+	ts.Setenv(args[0], ts.Getenv("SERVER"))
+}
+
+func to(ts *testscript.TestScript, neg bool, args []string) {
+	server, ok := runningOf(ts).named[args[0]]
+	if !ok {
+		ts.Fatalf("no server was named %s", args[0])
+	}
+	runningOf(ts).server = server
 }
 
 func hang(ts *testscript.TestScript, neg bool, args []string) {

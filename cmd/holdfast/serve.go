@@ -27,6 +27,7 @@ var flagGroups = []kong.Group{
 	{Key: "listen", Title: "Where it listens:"},
 	{Key: "locks", Title: "Locks:"},
 	{Key: "store", Title: "Where the state is kept:"},
+	{Key: "cluster", Title: "As a node of a cluster:"},
 }
 
 type serveCommand struct {
@@ -40,6 +41,8 @@ type serveCommand struct {
 	RedisPort remotePort `group:"store" short:"P" placeholder:"PORT" variable:"REDIS_PORT" help:"In Redis on this port; without it 6379."`
 	RedisURL  nonEmpty   `group:"store" name:"redis-url" placeholder:"URL" variable:"REDIS_URL" help:"In Redis at this URL: redis://user:password@host:port/database, or rediss:// for TLS; +sentinel and +cluster as docs/redis.md tells. Wins over host and port."`
 	DataDir   nonEmpty   `group:"store" default:"holdfast-data" placeholder:"DIR" variable:"DATA_DIR" help:"On disk in this directory; without it holdfast-data. This is where the state is kept when neither -N nor anything about Redis is set."`
+
+	nodeSettings
 }
 
 // Help is what stands between the usage line and the flags.
@@ -72,7 +75,7 @@ func (c *serveCommand) Run() (err error) {
 	if err != nil {
 		return err
 	}
-	store, err := c.openStore(ctx, log)
+	store, err := c.openStore(ctx, log, c.apiURL(listener.Addr()))
 	if err != nil {
 		listener.Close()
 		return err
@@ -80,7 +83,7 @@ func (c *serveCommand) Run() (err error) {
 	defer func() { err = errors.Join(err, store.close()) }()
 	log.Info("listening", "url", "http://"+listener.Addr().String(), "store", store.name, "version", buildVersion())
 	server := api.NewServer(api.New(store, api.Options{
-		DefaultExp: time.Duration(c.DefaultExpiry), Ready: store.ready, Backup: store.backup, Logger: log,
+		DefaultExp: time.Duration(c.DefaultExpiry), Ready: store.ready, Backup: store.backup, Cluster: store.cluster, Logger: log,
 	}))
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

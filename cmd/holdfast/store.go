@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"holdfast"
+	"holdfast/internal/api"
 	"holdfast/internal/memory"
 	"holdfast/internal/raftstore"
 	"holdfast/internal/redisstore"
@@ -24,19 +25,24 @@ type store struct {
 
 	backup func(context.Context, io.Writer) error // writes the whole state; nil if there is nothing to keep
 
+	cluster api.Cluster // nil if it is no node of one
+
 	failed <-chan error // gives why it cannot go on; nil if that does not happen
 }
 
 // openStore opens the store that the settings choose. It never falls back to
-// another one.
-func (c *serveCommand) openStore(ctx context.Context, log *slog.Logger) (*store, error) {
+// another one. url is where it will be served.
+func (c *serveCommand) openStore(ctx context.Context, log *slog.Logger, url string) (*store, error) {
+	redis := c.RedisHost != "" || c.RedisPort != 0 || c.RedisURL != ""
 	switch {
+	case (c.NoRedis || redis) && c.NodeID != "":
+		return nil, usageError("--node-id (NODE_ID): only servers that keep their state on disk are nodes of a cluster")
 	case c.NoRedis:
 		return openMemory()
-	case c.RedisHost != "" || c.RedisPort != 0 || c.RedisURL != "":
+	case redis:
 		return openRedis(ctx, c, log)
 	default:
-		return openDurable(ctx, c, log)
+		return openDurable(ctx, c, log, url)
 	}
 }
 
@@ -63,14 +69,24 @@ func openRedis(ctx context.Context, c *serveCommand, log *slog.Logger) (*store, 
 	}, nil
 }
 
-// openDurable keeps the state in the data directory.
-func openDurable(ctx context.Context, c *serveCommand, log *slog.Logger) (*store, error) {
-	service, err := raftstore.Open(ctx, raftstore.Options{Dir: string(c.DataDir), Logger: log})
+// openDurable keeps the state in the data directory, alone or as a node of a
+// cluster.
+func openDurable(ctx context.Context, c *serveCommand, log *slog.Logger, url string) (*store, error) {
+	node, err := c.node(url, log)
 	if err != nil {
 		return nil, err
 	}
-	return &store{
+	service, err := raftstore.Open(ctx, raftstore.Options{Dir: string(c.DataDir), Logger: log, Node: node})
+	if err != nil {
+		return nil, err
+	}
+	s := &store{
 		Service: service, name: "durable, in " + string(c.DataDir),
 		ready: service.Ready, stop: service.Stop, close: service.Close, backup: service.Backup, failed: service.Failed(),
-	}, nil
+	}
+	if node != nil {
+		s.name += ", node " + node.ID
+		s.cluster = service
+	}
+	return s, nil
 }

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -51,7 +52,48 @@ var ErrLost = keeper.ErrLost
 type route struct {
 	mu      sync.Mutex
 	link    *link         // to the one that was asked last
+	old     []*link       // to those that were asked before, and may still answer
 	changed chan struct{} // closed when it may be another one
+	left    bool          // nobody is to go there any more
+}
+
+// leave ends the way. What hangs on a connection to the leader is cut off
+// without a goodbye, so that its place in line is kept there.
+func (r *route) leave() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.left = true
+	r.retire()
+	for _, link := range r.old {
+		link.close()
+	}
+}
+
+// retire ends the use of the present link. One who has just stopped leading
+// says so to those who wait there; one who is out of reach does not, and they
+// are cut off after a moment.
+func (r *route) retire() {
+	if r.link == nil {
+		return
+	}
+	retired := r.link
+	r.link, r.old = nil, append(r.old, retired)
+	time.AfterFunc(answerStillWithin, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		retired.close()
+		r.old = slices.DeleteFunc(r.old, func(l *link) bool { return l == retired })
+	})
+}
+
+// answerStillWithin is for how long one who does not lead any more may still
+// answer.
+const answerStillWithin = 200 * time.Millisecond
+
+func (r *route) isLeft() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.left
 }
 
 // link is a client of one other node.
@@ -104,8 +146,7 @@ func (l *link) add(c net.Conn) (net.Conn, error) {
 	return added, nil
 }
 
-// close cuts the link: what hangs on it shall be asked elsewhere, and not wait
-// until a node that is perhaps out of reach says so.
+// close cuts the link: what hangs on it shall be asked elsewhere.
 func (l *link) close() {
 	l.mu.Lock()
 	l.cut = true
@@ -145,13 +186,11 @@ func (s *Store) leader() (leader, <-chan struct{}) {
 		return Leading{s.Service, s}, changed
 	}
 	node, id := s.raft.LeaderWithID()
-	if node == "" || s.peers == nil || string(id) == s.peers.identity.ID || s.ctx.Err() != nil {
+	if node == "" || s.peers == nil || string(id) == s.peers.identity.ID || s.route.left {
 		return nil, changed
 	}
 	if s.route.link == nil || s.route.link.node != node {
-		if s.route.link != nil {
-			s.route.link.close()
-		}
+		s.route.retire()
 		s.route.link = newLink(s.peers, node)
 	}
 	return s.route.link.client, changed
@@ -165,9 +204,8 @@ func (s *Store) reroute() {
 	close(s.route.changed)
 	s.route.changed = make(chan struct{})
 	node, _ := s.raft.LeaderWithID()
-	if s.route.link != nil && (s.leading.Load() || node != "" && node != s.route.link.node || s.ctx.Err() != nil) {
-		s.route.link.close()
-		s.route.link = nil
+	if s.route.link != nil && (s.leading.Load() || node != "" && node != s.route.link.node) {
+		s.route.retire()
 	}
 }
 
@@ -185,7 +223,6 @@ func (s *Store) observe() {
 		case <-news:
 			s.reroute()
 		case <-s.ctx.Done():
-			s.reroute()
 			return
 		}
 	}
@@ -210,7 +247,7 @@ func viaLeader[T any](ctx context.Context, s *Store, harmless bool, ask func(lea
 			answer, err = ask(leader)
 		}
 		refusal, ok := errors.AsType[*holdfast.Error](err)
-		if !ok || refusal.Code != holdfast.CodeUnavailable || ctx.Err() != nil || s.ctx.Err() != nil {
+		if !ok || refusal.Code != holdfast.CodeUnavailable || ctx.Err() != nil || s.route.isLeft() {
 			return answer, err
 		}
 		unknown = unknown || refusal.OutcomeUnknown
@@ -317,7 +354,7 @@ func (s *Store) Watch(ctx context.Context, req holdfast.WatchRequest) (iter.Seq2
 					return
 				}
 			}
-			if failed == nil || ctx.Err() != nil || s.ctx.Err() != nil {
+			if failed == nil || ctx.Err() != nil || s.route.isLeft() {
 				if failed != nil {
 					yield(holdfast.Event{}, failed)
 				}

@@ -60,7 +60,7 @@ func (s *Store) startAlone() error {
 // was found, or none.
 func (s *Store) startNode(ctx context.Context, found *identity) error {
 	node := s.options.Node
-	if err := node.valid(); err != nil {
+	if err := node.Valid(); err != nil {
 		return err
 	}
 	identity, err := s.identify(ctx, found)
@@ -103,7 +103,8 @@ func (s *Store) startNode(ctx context.Context, found *identity) error {
 	return nil
 }
 
-func (n *Node) valid() error {
+// Valid says what is wrong with the ID or the address; nil if nothing is.
+func (n *Node) Valid() error {
 	if !validID.MatchString(n.ID) {
 		return fmt.Errorf("the ID of a node must be 1 to 64 letters, digits and %q, and begin with a letter or a digit: not %q", "._-", n.ID)
 	}

@@ -113,7 +113,8 @@ type Store struct {
 	close  context.CancelFunc
 	done   sync.WaitGroup
 	closed chan struct{} // closed when nothing runs any more
-	once   sync.Once
+
+	stopping, once sync.Once
 }
 
 var _ holdfast.Service = (*Store)(nil)
@@ -199,14 +200,18 @@ func (s *Store) Close() error {
 }
 
 // Stop sends away whoever waits or watches, and lets another node lead if
-// there is one, so that nobody has to find out that this one is gone.
+// there is one, so that nobody has to find out that this one is gone. The
+// places in line of those who are sent away are kept for a while.
 func (s *Store) Stop() {
-	if s.peers != nil && s.leading.Load() && len(s.servers()) > 1 {
-		if err := s.raft.LeadershipTransfer().Error(); err != nil {
-			s.options.Logger.Warn("no other node has taken over before this one stops", "error", err)
+	s.stopping.Do(func() {
+		if s.peers != nil && s.leading.Load() && len(s.servers()) > 1 {
+			if err := s.raft.LeadershipTransfer().Error(); err != nil {
+				s.options.Logger.Warn("no other node has taken over before this one stops", "error", err)
+			}
 		}
-	}
-	s.Service.Stop()
+		s.route.leave()
+		s.Service.Stop()
+	})
 }
 
 // Ready says why the store cannot serve at this moment; nil if it can.
