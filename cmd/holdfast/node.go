@@ -17,7 +17,8 @@ import (
 // nodeSettings make a durable server a node of a cluster.
 type nodeSettings struct {
 	NodeID          nonEmpty      `group:"cluster" placeholder:"ID" variable:"NODE_ID" help:"Name of this node. It stays the same for good, and so does the data directory."`
-	PeerAddr        nonEmpty      `group:"cluster" placeholder:"HOST:PORT" variable:"PEER_ADDR" help:"Where the other nodes reach this one, and where it listens for them."`
+	PeerAddr        nonEmpty      `group:"cluster" placeholder:"HOST:PORT" variable:"PEER_ADDR" help:"Where the other nodes reach this one."`
+	PeerListen      nonEmpty      `group:"cluster" placeholder:"HOST:PORT" variable:"PEER_LISTEN" help:"Where it listens for them; without it where they reach it."`
 	Join            nonEmpty      `group:"cluster" placeholder:"URL" variable:"JOIN" help:"Servers of the cluster to join, separated by commas. Without it, a node with a new data directory begins a cluster. A node that is in it needs it no more."`
 	Advertise       nonEmpty      `group:"cluster" placeholder:"URL" variable:"ADVERTISE" help:"URL at which this node serves clients, for holdfast cluster to show; without it made of --host and --port."`
 	ElectionTimeout time.Duration `group:"cluster" default:"500ms" placeholder:"DURATION" variable:"ELECTION_TIMEOUT" help:"After how long without a word from its leader the cluster elects another one; without it 500ms."`
@@ -36,13 +37,13 @@ func (c *serveCommand) node(url string, log *slog.Logger) (*raftstore.Node, erro
 		return nil, usageError(fmt.Sprintf("--election-timeout (ELECTION_TIMEOUT): must be between 50ms and 1m, not %s", c.ElectionTimeout))
 	}
 	node := &raftstore.Node{
-		ID: string(c.NodeID), PeerAddr: string(c.PeerAddr), API: url, ElectionTimeout: c.ElectionTimeout,
+		ID: string(c.NodeID), PeerAddr: string(c.PeerAddr), PeerListen: string(c.PeerListen), API: url, ElectionTimeout: c.ElectionTimeout,
 		Serve: func(service raftstore.Leading, listener net.Listener) func() {
 			return serveLeading(service, listener, log)
 		},
 	}
 	if err := node.Valid(); err != nil {
-		return nil, usageError("--node-id, --peer-addr: " + err.Error())
+		return nil, usageError("--node-id, --peer-addr, --peer-listen: " + err.Error())
 	}
 	if c.Join != "" {
 		join, err := client.New(strings.Split(string(c.Join), ",")...)

@@ -3,10 +3,12 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"strconv"
+	"time"
 
 	"holdfast"
 	"holdfast/internal/api"
@@ -72,11 +74,14 @@ func openRedis(ctx context.Context, c *serveCommand, log *slog.Logger) (*store, 
 // openDurable keeps the state in the data directory, alone or as a node of a
 // cluster.
 func openDurable(ctx context.Context, c *serveCommand, log *slog.Logger, url string) (*store, error) {
+	if c.KeepPlaces < time.Millisecond || c.KeepPlaces > time.Hour {
+		return nil, usageError(fmt.Sprintf("--keep-places (KEEP_PLACES): must be between 1ms and 1h, not %s", c.KeepPlaces))
+	}
 	node, err := c.node(url, log)
 	if err != nil {
 		return nil, err
 	}
-	service, err := raftstore.Open(ctx, raftstore.Options{Dir: string(c.DataDir), Logger: log, Node: node})
+	service, err := raftstore.Open(ctx, raftstore.Options{Dir: string(c.DataDir), Logger: log, KeepPlaces: c.KeepPlaces, Node: node})
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,8 @@ import (
 // or for another node that had this address before.
 type peers struct {
 	identity *identity
-	address  string // host:port, for others and to listen on
+	address  string // host:port, for others
+	at       string // host:port to listen on
 	network  network
 	logger   *slog.Logger
 
@@ -81,7 +82,7 @@ func (n tcp) Dial(ctx context.Context, address string) (net.Conn, error) {
 // listen opens the port. Nothing is accepted before serve.
 func (p *peers) listen() error {
 	var err error
-	if p.listens, err = p.network.Listen(p.address); err != nil {
+	if p.listens, err = p.network.Listen(p.at); err != nil {
 		return fmt.Errorf("cannot listen for the other nodes: %w", err)
 	}
 	p.closing, p.close = context.WithCancel(context.Background())

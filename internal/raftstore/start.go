@@ -1,6 +1,7 @@
 package raftstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -68,7 +69,7 @@ func (s *Store) startNode(ctx context.Context, found *identity) error {
 		return err
 	}
 	s.peers = &peers{
-		identity: identity, address: node.PeerAddr, network: node.network, logger: s.options.Logger,
+		identity: identity, address: node.PeerAddr, at: cmp.Or(node.PeerListen, node.PeerAddr), network: node.network, logger: s.options.Logger,
 	}
 	if s.peers.network == nil {
 		s.peers.network = tcp{node.TLS}
@@ -111,6 +112,9 @@ func (n *Node) Valid() error {
 	host, port, err := net.SplitHostPort(n.PeerAddr)
 	if err != nil || host == "" || port == "" || strings.ContainsAny(n.PeerAddr, "@ ") {
 		return fmt.Errorf("the address for the other nodes must be a host and a port, such as 10.0.0.7:7000: not %q", n.PeerAddr)
+	}
+	if _, port, err := net.SplitHostPort(cmp.Or(n.PeerListen, n.PeerAddr)); err != nil || port == "" {
+		return fmt.Errorf("the address to listen on for the other nodes must be a host and a port, such as 0.0.0.0:7000: not %q", n.PeerListen)
 	}
 	return nil
 }

@@ -64,9 +64,10 @@ func (o *Options) setDefaults() {
 
 // Node says which node of a cluster a store is.
 type Node struct {
-	ID       string // its name in the cluster: letters, digits and ".", "_", "-", at most 64
-	PeerAddr string // host:port at which the other nodes reach it, and where it listens for them
-	API      string // URL at which it serves clients; only told, see [holdfast.Node]
+	ID         string // its name in the cluster: letters, digits and ".", "_", "-", at most 64
+	PeerAddr   string // host:port at which the other nodes reach it
+	PeerListen string // host:port where it listens for them, if that is another one
+	API        string // URL at which it serves clients; only told, see [holdfast.Node]
 
 	// Join asks nodes of the cluster that the store shall become a node of,
 	// once it is needed. If it is nil, a new store begins a cluster of its own.
