@@ -16,6 +16,7 @@ import (
 
 type backupCommand struct {
 	asking
+	DataDir string `placeholder:"DIR" help:"Read this data directory, of a server that does not run, instead of asking one that does."`
 }
 
 // Help is what stands between the usage line and the flags.
@@ -26,13 +27,18 @@ as it is at one moment; the locks go on meanwhile:
     holdfast backup > locks.backup
 
 It ends with status 1 if what came is not whole. holdfast restore makes a new
-data directory of it.`
+data directory of it. With --data-dir it is made of the directory of a node
+that has stopped: of the one that is left when a majority of its cluster is
+lost for good.`
 }
 
 // Run copies the backup, and looks at it on the way.
 func (c *backupCommand) Run() error {
 	if info, err := os.Stdout.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
 		return usageError("a backup is no text for a terminal: redirect it, holdfast backup > FILE")
+	}
+	if c.DataDir != "" {
+		return raftstore.BackupDir(c.DataDir, os.Stdout)
 	}
 	return c.call(func(ctx context.Context, locks *client.Client) error {
 		// The reader looks at what goes by, to its end.

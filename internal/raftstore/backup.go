@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"time"
 
 	"github.com/hashicorp/raft"
 
+	"holdfast/internal/keeper"
 	"holdfast/internal/table"
 )
 
@@ -26,6 +28,71 @@ func (l Leading) Backup(ctx context.Context, w io.Writer) error {
 	}
 	_, err := l.s.keeper.Snapshot().WriteTo(w)
 	return err
+}
+
+// BackupDir writes what the data directory of a store that does not run holds,
+// in the same form. It is for a node of a cluster that has lost its majority:
+// what the log ends with may never have been answered, and is taken for
+// granted all the same.
+func BackupDir(dir string, w io.Writer) error {
+	if _, err := os.Stat(dir); err != nil {
+		return fmt.Errorf("the data directory cannot be read: %w", err)
+	}
+	s, err := replay(Options{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	_, err = s.keeper.Snapshot().WriteTo(w)
+	return errors.Join(err, s.disk.Close())
+}
+
+// replay carries out all that a directory holds, on a store that does not run.
+func replay(options Options) (*Store, error) {
+	d, err := openDisk(options)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{options: options, keeper: keeper.New(0), disk: d}
+	if err := s.replay(); err != nil {
+		return nil, errors.Join(damaged(options.Dir, err), d.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) replay() error {
+	var next uint64
+	metas, err := s.disk.snapshots.List()
+	if err != nil {
+		return err
+	}
+	if len(metas) > 0 {
+		meta, from, err := s.disk.snapshots.Open(metas[0].ID)
+		if err != nil {
+			return err
+		}
+		if err := (machine{s}).Restore(from); err != nil {
+			return err
+		}
+		next = meta.Index + 1
+	}
+	first, err := s.disk.log.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := s.disk.log.LastIndex()
+	if err != nil {
+		return err
+	}
+	for index := max(next, first, 1); index <= last; index++ {
+		var entry raft.Log
+		if err := s.disk.log.GetLog(index, &entry); err != nil {
+			return err
+		}
+		if entry.Type == raft.LogCommand {
+			machine{s}.Apply(&entry)
+		}
+	}
+	return nil
 }
 
 // Restore makes a new data directory, of a single node, with what a backup

@@ -50,8 +50,12 @@ func openDisk(options Options) (_ *disk, err error) {
 	if d.lock, err = lockDir(options.Dir); err != nil {
 		return nil, err
 	}
+	torn := unfinished(logDir)
 	if d.log, err = wal.Open(logDir, wal.WithLogger(raftLogger(options.Logger))); err != nil {
 		return nil, damaged(logDir, err)
+	}
+	if torn > 0 {
+		options.Logger.Warn("the log ends in a write that a crash has cut off; it was never answered, and is left out", "bytes", torn)
 	}
 	d.writes = &logWriter{LogStore: d.log}
 	if options.wrapLog != nil {
@@ -67,7 +71,7 @@ func openDisk(options Options) (_ *disk, err error) {
 // check looks through all that a start will need, so that damage stops it
 // with a message, rather than a node going on with another table than it
 // answered from. A tail that was torn off while it was written has never been
-// answered; opening the log has cut it.
+// answered; opening the log has passed over it.
 func (d *disk) check(options Options) error {
 	metas, err := d.snapshots.List()
 	if err != nil {

@@ -66,7 +66,14 @@ func TestATornTailIsCut(t *testing.T) {
 		if err := os.WriteFile(segment(t, torn), b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s := open(t, torn)
+		var said bytes.Buffer
+		s, err := Open(t.Context(), Options{Dir: torn, Logger: slog.New(slog.NewTextHandler(&said, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(said.String(), "the log ends in a write that a crash has cut off") {
+			t.Fatalf("cut at %d of %d: said %q", cut, end, said.String())
+		}
 		for i, token := range tokens[:4] {
 			state, err := s.Get(t.Context(), token.Key)
 			if err != nil || len(state.Holders) != 1 || state.Holders[0].Version != token.Version {
@@ -78,6 +85,19 @@ func TestATornTailIsCut(t *testing.T) {
 			t.Fatalf("cut at %d: version %d after %d", cut, grant.Tokens[0].Version, tokens[3].Version)
 		}
 		s.Close()
+	}
+}
+
+func TestAWholeLogIsNotCalledTorn(t *testing.T) {
+	dir, _ := made(t, 5)
+	var said bytes.Buffer
+	s, err := Open(t.Context(), Options{Dir: dir, Logger: slog.New(slog.NewTextHandler(&said, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if said.Len() > 0 {
+		t.Fatalf("said %q", said.String())
 	}
 }
 
