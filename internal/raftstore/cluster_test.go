@@ -2,8 +2,11 @@ package raftstore
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,7 +21,7 @@ type node struct {
 	*Store
 	options Options
 	url     string
-	server  *api.Server
+	stop    func() // the whole node; harmless twice
 }
 
 // freeAddress gives an address that nobody listens on.
@@ -41,7 +44,7 @@ func newNode(t *testing.T, id, dir string, join ...*node) *node {
 		Dir: dir, Logger: slog.New(slog.DiscardHandler), KeepPlaces: 500 * time.Millisecond,
 		Node: &Node{
 			ID: id, PeerAddr: freeAddress(t), API: n.url, ElectionTimeout: 200 * time.Millisecond,
-			Serve: serveLeading,
+			Serve: serveLeading, network: &cable{},
 		},
 	}
 	var urls []string
@@ -52,6 +55,67 @@ func newNode(t *testing.T, id, dir string, join ...*node) *node {
 		n.options.Node.Join = asking(t, urls...)
 	}
 	return n
+}
+
+// cable is the network of a node, and can be cut.
+type cable struct {
+	tcp
+	cut atomic.Bool
+}
+
+var errCut = errors.New("the cable is cut")
+
+func (c *cable) Dial(ctx context.Context, address string) (net.Conn, error) {
+	if c.cut.Load() {
+		return nil, errCut
+	}
+	conn, err := c.tcp.Dial(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	return cabled{conn, c}, nil
+}
+
+func (c *cable) Listen(address string) (net.Listener, error) {
+	listener, err := c.tcp.Listen(address)
+	return socket{listener, c}, err
+}
+
+// socket gives connections over a cable.
+type socket struct {
+	net.Listener
+	cable *cable
+}
+
+func (s socket) Accept() (net.Conn, error) {
+	conn, err := s.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return cabled{conn, s.cable}, nil
+}
+
+// cabled is a connection that carries nothing while its cable is cut.
+type cabled struct {
+	net.Conn
+	cable *cable
+}
+
+func (c cabled) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if c.cable.cut.Load() {
+		c.Close()
+		return 0, errCut
+	}
+	return n, err
+}
+
+func (c cabled) Write(b []byte) (int, error) {
+	if c.cable.cut.Load() {
+		c.Close()
+		return 0, errCut
+	}
+	return c.Conn.Write(b)
 }
 
 func asking(t *testing.T, urls ...string) *client.Client {
@@ -103,14 +167,14 @@ func (n *node) start() *node {
 	}
 	n.Store = store
 	s := serve(api.New(store, api.Options{Logger: slog.New(slog.DiscardHandler), Cluster: store, Backup: store.Backup, Ready: store.Ready}), listener)
-	n.server = s.server
-	n.t.Cleanup(func() {
+	n.stop = sync.OnceFunc(func() {
 		store.Stop()
 		s.stop()
 		if err := store.Close(); err != nil {
 			n.t.Error(err)
 		}
 	})
+	n.t.Cleanup(n.stop)
 	return n
 }
 
@@ -201,5 +265,50 @@ func TestThreeNodesAnswerAsOne(t *testing.T) {
 		if err := <-granted; err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A node that comes back at another address tells the others.
+func TestANodeMoves(t *testing.T) {
+	nodes := cluster(t, "a", "b", "c")
+	_, others := leaderOf(t, nodes)
+	moving := others[0]
+	moving.stop()
+	moving.options.Node.PeerAddr = freeAddress(t)
+	moving.start()
+	awaitVoters(t, nodes...)
+	c, err := nodes[0].Cluster(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range c.Nodes {
+		if n.ID == moving.options.Node.ID && n.Peer != moving.options.Node.PeerAddr {
+			t.Fatalf("%+v", n)
+		}
+	}
+	lock(t, moving, holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Exp: time.Hour})
+}
+
+// One who is granted nothing for certain is told so, and may ask again.
+func TestAnUnknownOutcomeIsSaidAndCanBeRepeated(t *testing.T) {
+	nodes := cluster(t, "a", "b", "c")
+	leader, others := leaderOf(t, nodes)
+	leader.options.Node.network.(*cable).cut.Store(true)
+	_, err := leader.Lock(t.Context(), holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Exp: time.Hour})
+	refusal, ok := errors.AsType[*holdfast.Error](err)
+	if !ok || refusal.Code != holdfast.CodeUnavailable || !refusal.OutcomeUnknown {
+		t.Fatalf("answer of one that is cut off: %v", err)
+	}
+	tokens := holdfast.Token{Key: "y", Version: 1}
+	_, err = leader.Unlock(t.Context(), holdfast.UnlockRequest{UID: "u", Tokens: []holdfast.Token{tokens}})
+	if refusal, ok := errors.AsType[*holdfast.Error](err); !ok || refusal.Code != holdfast.CodeUnavailable || refusal.OutcomeUnknown {
+		t.Fatalf("answer without a leader: %v", err)
+	}
+	leader.options.Node.network.(*cable).cut.Store(false)
+	awaitVoters(t, nodes...)
+	first := lock(t, leader, holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Exp: time.Hour})
+	second := lock(t, others[0], holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Exp: time.Hour})
+	if first.Tokens[0] != second.Tokens[0] {
+		t.Fatalf("%v, then %v", first.Tokens, second.Tokens)
 	}
 }
