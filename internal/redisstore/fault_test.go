@@ -391,6 +391,39 @@ func TestEndIsNoticedElsewhere(t *testing.T) {
 	}
 }
 
+// A waiter of a server that is gone is let in for a short while: the others
+// hear of it at once, and need not wait until they look by themselves.
+func TestAShortHoldOfADeadServersWaiterIsKnown(t *testing.T) {
+	server := redistest.Start(t)
+	s := openOver(t, server.URL())
+	dead, err := New(t.Context(), quick(server.URL()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	held := lock(t, s, "a", "x", time.Minute)
+	short := holdfast.LockRequest{UID: "b", Keys: holdfast.Keys("x"), Exp: 600 * time.Millisecond, Wait: time.Minute}
+	go dead.Lock(ctx, short)
+	redistest.Eventually(t, "b stands in line", func() bool { return inLine(t, s, "b", "x") })
+	granted := waits(t, s, "c", "x")
+	dead.vanish()
+
+	begun, heard := make(chan bool, 1), make(chan string, 16)
+	var listening sync.WaitGroup
+	listening.Go(func() {
+		s.subscribe(ctx, s.root[0]+"wake:"+s.id, func() { begun <- true }, func(message string) { heard <- message })
+	})
+	<-begun
+	unlock(t, s, "a", held)
+	if message := <-heard; message != "+600" {
+		t.Errorf("heard %q", message)
+	}
+	soon(t, "c is let in", granted)
+	stop()
+	listening.Wait()
+}
+
 // Nothing is left in Redis for keys that nobody holds or waits for.
 func TestNothingIsLeft(t *testing.T) {
 	keys := 100_000

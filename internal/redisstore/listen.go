@@ -2,6 +2,8 @@ package redisstore
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -10,9 +12,17 @@ import (
 // resubscribe is how long to wait after a subscription has ended.
 const resubscribe = 100 * time.Millisecond
 
-// listen hears who is let in, until the store is closed.
+// listen hears who is let in, and of holds that end soon, until the store is
+// closed.
 func (s *Store) listen(ctx context.Context) {
-	s.subscribe(ctx, s.root[0]+"wake:"+s.id, s.reconcileSoon, s.tell)
+	s.subscribe(ctx, s.root[0]+"wake:"+s.id, s.reconcileSoon, func(message string) {
+		life, ends := strings.CutPrefix(message, "+")
+		if !ends {
+			s.tell(message)
+		} else if ms, err := strconv.ParseInt(life, 10, 64); err == nil {
+			s.endsIn(ms)
+		}
+	})
 }
 
 // subscribe hears messages on a channel until ctx ends, across whatever

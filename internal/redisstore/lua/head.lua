@@ -24,7 +24,8 @@
 --   watched        string: the ID of the last event; there only while somebody
 --                  follows events
 --
--- and the channels "wake:SERVER" and "events". Names of keys and owners hold
+-- and the channels "wake:SERVER", which carries the ticket of a call that was
+-- let in, or "+" and in how many ms a hold ends, and "events". Names of keys and owners hold
 -- no control characters, so that "\0" can stand between them.
 
 local P, call = KEYS[1], redis.call

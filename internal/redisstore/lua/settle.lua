@@ -98,6 +98,21 @@ local function grant(r)
   return versions, fresh, prior, math.floor((ends - now) / 1000)
 end
 
+-- Tells all servers with waiters of a hold that may end before they look again
+-- by themselves, if others wait for it: the one that was to be told of the
+-- grant may have died. They look once a second.
+local function shortLived(w)
+  if w.exp >= 1000 then return end
+  for _, a in ipairs(w.asks) do
+    if key(a.key).lined then
+      for _, server in ipairs(call('ZRANGE', P .. 'servers', 0, -1)) do
+        call('PUBLISH', P .. 'wake:' .. server, '+' .. w.exp)
+      end
+      return
+    end
+  end
+end
+
 -- Lets a waiter in. Its record stays until it knows.
 local function letIn(w)
   leave(w)
@@ -110,6 +125,7 @@ local function letIn(w)
   end
   call('HSET', P .. 'w:' .. w.place, unpack(fields))
   for server, ticket in pairs(w.servers) do call('PUBLISH', P .. 'wake:' .. server, ticket) end
+  shortLived(w)
 end
 
 local function settle()
