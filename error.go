@@ -21,6 +21,7 @@ const (
 	CodeTooLarge         Code = "too_large"              // 413: more bytes than are read
 	CodeUnsupportedMedia Code = "unsupported_media_type" // 415: a compressed body
 	CodeLimit            Code = "limit"                  // 429: a configured limit is reached
+	CodeCancelled        Code = "cancelled"              // 499: withdrawn by who asked; on the stream only
 	CodeUnavailable      Code = "unavailable"            // 503: no leader, store out of reach, shutting down
 )
 

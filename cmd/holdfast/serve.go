@@ -36,6 +36,8 @@ type serveCommand struct {
 
 	DefaultExpiry lifetime `group:"locks" short:"E" default:"1000" placeholder:"MS" variable:"DEFAULT_EXPIRY" help:"How long a hold lives, in milliseconds, when the request does not say; without it 1000."`
 
+	BindGrace lifetime `group:"locks" default:"5000" placeholder:"MS" variable:"BIND_GRACE" help:"How long holds that are bound to a connection outlive it, in milliseconds; without it 5000."`
+
 	NoRedis    bool          `group:"store" short:"N" help:"In memory only: all locks are gone when the process ends. Wins over the other settings here."`
 	RedisHost  host          `group:"store" short:"R" placeholder:"HOST" variable:"REDIS_HOST" help:"In Redis on this host; without it localhost."`
 	RedisPort  remotePort    `group:"store" short:"P" placeholder:"PORT" variable:"REDIS_PORT" help:"In Redis on this port; without it 6379."`
@@ -84,7 +86,8 @@ func (c *serveCommand) Run() (err error) {
 	defer func() { err = errors.Join(err, store.close()) }()
 	log.Info("listening", "url", "http://"+listener.Addr().String(), "store", store.name, "version", buildVersion())
 	server := api.NewServer(api.New(store, api.Options{
-		DefaultExp: time.Duration(c.DefaultExpiry), Ready: store.ready, Backup: store.backup, Cluster: store.cluster, Logger: log,
+		DefaultExp: time.Duration(c.DefaultExpiry), BindGrace: time.Duration(c.BindGrace), Prompt: store.prompt,
+		Ready: store.ready, Backup: store.backup, Cluster: store.cluster, Logger: log,
 	}))
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

@@ -56,6 +56,8 @@ func TestPrecedence(t *testing.T) {
 			nonEmpty(""), "a", "b", "c", nonEmpty("a"), nonEmpty("b"), nonEmpty("c")},
 		{"DEFAULT_EXPIRY", []string{"--default-expiry", "-E"}, func(c serveCommand) any { return c.DefaultExpiry },
 			second(1), "2000", "3000", "4000", second(2), second(3), second(4)},
+		{"BIND_GRACE", []string{"--bind-grace"}, func(c serveCommand) any { return c.BindGrace },
+			second(5), "2000", "3000", "4000", second(2), second(3), second(4)},
 		{"DATA_DIR", []string{"--data-dir"}, func(c serveCommand) any { return c.DataDir },
 			nonEmpty("holdfast-data"), "a", "b", "c", nonEmpty("a"), nonEmpty("b"), nonEmpty("c")},
 	}
@@ -126,6 +128,8 @@ func TestWrongValues(t *testing.T) {
 		{"--default-expiry", "DEFAULT_EXPIRY", "0.5", expiry + `"0.5"`},
 		{"--default-expiry", "DEFAULT_EXPIRY", "86400001", expiry + `"86400001"`},
 		{"--default-expiry", "DEFAULT_EXPIRY", "99999999999999999999", expiry + `"99999999999999999999"`},
+		{"--bind-grace", "BIND_GRACE", "0", expiry + `"0"`},
+		{"--bind-grace", "BIND_GRACE", "86400001", expiry + `"86400001"`},
 		{"--host", "HOST", "localhost:3000", hostOnly + `"localhost:3000"`},
 		{"--host", "HOST", "http://localhost", hostOnly + `"http://localhost"`},
 		{"--redis-host", "REDIS_HOST", "[::1]:6379", hostOnly + `"[::1]:6379"`},
@@ -239,7 +243,7 @@ func TestExampleDotenv(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := serveCommand{
-		Port: 3000, Host: "localhost", DefaultExpiry: lifetime(time.Second), DataDir: "holdfast-data",
+		Port: 3000, Host: "localhost", DefaultExpiry: lifetime(time.Second), BindGrace: lifetime(5 * time.Second), DataDir: "holdfast-data",
 		RedisHost: "localhost", RedisPort: 6379, RedisURL: "redis://user:password@localhost:6379/0",
 	}
 	if command != want {

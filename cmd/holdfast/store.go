@@ -29,6 +29,8 @@ type store struct {
 
 	cluster api.Cluster // nil if it is no node of one
 
+	prompt bool // it answers at once whatever does not stand in line
+
 	failed <-chan error // gives why it cannot go on; nil if that does not happen
 }
 
@@ -51,7 +53,7 @@ func (c *serveCommand) openStore(ctx context.Context, log *slog.Logger, url stri
 // openMemory keeps the state in this process; it ends with it.
 func openMemory() (*store, error) {
 	service := memory.New()
-	return &store{Service: service, name: "memory", stop: service.Stop, close: service.Close}, nil
+	return &store{Service: service, name: "memory", prompt: true, stop: service.Stop, close: service.Close}, nil
 }
 
 // openRedis keeps the state in a Redis that many servers may share. If Redis is

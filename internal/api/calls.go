@@ -1,92 +1,93 @@
 package api
 
 import (
+	"context"
+
 	"holdfast"
 	"holdfast/internal/wire"
 )
 
 // lock is POST /lock.
-func (h *Handler) lock(x *exchange) error {
-	body, err := x.decode(wire.LockFields)
-	if err != nil {
-		return err
-	}
-	req, err := body.Lock()
-	if err != nil {
-		return err
-	}
-	if req.Exp == 0 {
-		req.Exp = h.options.DefaultExp
-	}
-	ctx := x.request.Context()
-	if req.Wait > 0 {
-		until, release := h.untilStop(ctx)
-		defer release()
-		ctx = until
-	}
-	grant, err := h.service.Lock(ctx, req)
-	if err != nil {
-		return err
-	}
-	x.out = wire.AppendGrant(x.out, grant)
-	return nil
-}
+func (h *Handler) lock(x *exchange) error { return h.answer(x, wire.OpLock, wire.LockFields) }
 
 // unlock is POST /unlock.
-func (h *Handler) unlock(x *exchange) error {
-	body, err := x.decode(wire.UnlockFields)
-	if err != nil {
-		return err
-	}
-	req, err := body.Unlock()
-	if err != nil {
-		return err
-	}
-	keys, err := h.service.Unlock(x.request.Context(), req)
-	if err != nil {
-		return err
-	}
-	x.out = wire.AppendUnlocked(x.out, keys)
-	return nil
-}
+func (h *Handler) unlock(x *exchange) error { return h.answer(x, wire.OpUnlock, wire.UnlockFields) }
 
 // check is POST /check.
-func (h *Handler) check(x *exchange) error {
-	body, err := x.decode(wire.CheckFields)
-	if err != nil {
-		return err
-	}
-	keys, err := body.Check()
-	if err != nil {
-		return err
-	}
-	locked, err := h.service.Check(x.request.Context(), keys)
-	if err != nil {
-		return err
-	}
-	x.out = wire.AppendChecked(x.out, locked)
-	return nil
-}
+func (h *Handler) check(x *exchange) error { return h.answer(x, wire.OpCheck, wire.CheckFields) }
 
 // extend is POST /extend.
-func (h *Handler) extend(x *exchange) error {
-	body, err := x.decode(wire.ExtendFields)
+func (h *Handler) extend(x *exchange) error { return h.answer(x, wire.OpExtend, wire.ExtendFields) }
+
+func (h *Handler) answer(x *exchange, op wire.Op, allowed wire.Fields) error {
+	body, err := x.decode(allowed)
 	if err != nil {
 		return err
 	}
-	req, err := body.Extend()
-	if err != nil {
-		return err
+	x.out, err = h.do(x.request.Context(), nil, op, &body, x.out)
+	return err
+}
+
+// do carries out a call, whichever way it came, and appends its answer to out.
+// The stream that it came on is nil for a request of its own.
+func (h *Handler) do(ctx context.Context, from *stream, op wire.Op, body *wire.Request, out []byte) ([]byte, error) {
+	switch op {
+	case wire.OpLock:
+		req, err := body.Lock()
+		if err != nil {
+			return out, err
+		}
+		if req.Exp == 0 {
+			req.Exp = h.options.DefaultExp
+		}
+		if req.Wait > 0 {
+			until, release := h.untilStop(ctx)
+			defer release()
+			ctx = until
+		}
+		grant, err := h.service.Lock(ctx, req)
+		if err != nil {
+			return out, err
+		}
+		h.ties.lives(from, body.Bind, req.UID, grant.Tokens, req.Exp)
+		return wire.AppendGrant(out, grant), nil
+	case wire.OpUnlock:
+		req, err := body.Unlock()
+		if err != nil {
+			return out, err
+		}
+		keys, err := h.service.Unlock(ctx, req)
+		if err != nil {
+			return out, err
+		}
+		h.ties.ended(req.UID, req.Tokens)
+		return wire.AppendUnlocked(out, keys), nil
+	case wire.OpExtend:
+		req, err := body.Extend()
+		if err != nil {
+			return out, err
+		}
+		if req.Exp == 0 {
+			req.Exp = h.options.DefaultExp
+		}
+		extension, err := h.service.Extend(ctx, req)
+		if err != nil {
+			return out, err
+		}
+		h.ties.lives(from, body.Bind, req.UID, extension.Tokens, req.Exp)
+		h.ties.ended(req.UID, extension.Lost)
+		return wire.AppendExtension(out, extension), nil
+	default: // wire.OpCheck
+		keys, err := body.Check()
+		if err != nil {
+			return out, err
+		}
+		locked, err := h.service.Check(ctx, keys)
+		if err != nil {
+			return out, err
+		}
+		return wire.AppendChecked(out, locked), nil
 	}
-	if req.Exp == 0 {
-		req.Exp = h.options.DefaultExp
-	}
-	extension, err := h.service.Extend(x.request.Context(), req)
-	if err != nil {
-		return err
-	}
-	x.out = wire.AppendExtension(x.out, extension)
-	return nil
 }
 
 // list is GET /locks.

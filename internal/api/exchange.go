@@ -76,32 +76,32 @@ func (x *exchange) write(status int) {
 
 // stream begins an answer that has no end yet. Whoever calls it writes the
 // rest; an error afterwards can only cut the answer off.
-func (x *exchange) stream(contentType []string) stream {
+func (x *exchange) stream(contentType []string) endless {
 	x.written = true
 	x.writer.Header()["Content-Type"] = contentType
 	x.writer.Header()["Cache-Control"] = noStore
 	x.writer.WriteHeader(http.StatusOK)
-	s := stream{x.writer, http.NewResponseController(x.writer)}
+	s := endless{x.writer, http.NewResponseController(x.writer)}
 	s.flush()
 	return s
 }
 
 var noStore = []string{"no-store"}
 
-// stream is where the rest of such an answer goes.
-type stream struct {
+// endless is where the rest of such an answer goes.
+type endless struct {
 	http.ResponseWriter
 	control *http.ResponseController
 }
 
 // send writes and flushes, and says whether the client is still there. One
 // that does not read is cut off by the connection's write deadline.
-func (s stream) send(b []byte) bool {
+func (s endless) send(b []byte) bool {
 	_, err := s.Write(b)
 	return err == nil && s.flush()
 }
 
-func (s stream) flush() bool { return s.control.Flush() == nil }
+func (s endless) flush() bool { return s.control.Flush() == nil }
 
 // refuse sends a refusal instead of an answer.
 func (x *exchange) refuse(refusal *holdfast.Error) {

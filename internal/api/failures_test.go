@@ -199,7 +199,7 @@ func TestHeadIsAnsweredLikeGetWithoutABody(t *testing.T) {
 	s := openOver(t, openStore(t), Options{Backup: func(context.Context, io.Writer) error { return nil }, Cluster: &nodes{}})
 	s.lock("u", "a")
 	for _, route := range routes {
-		if route.method != http.MethodGet {
+		if route.method != http.MethodGet || route.path == "/stream" {
 			continue
 		}
 		path := named(route.path)

@@ -30,10 +30,26 @@ type Options struct {
 	// Cluster is the node behind the service; nil if it is none.
 	Cluster Cluster
 
+	// Prompt says that the service answers at once whatever does not stand in
+	// line, so that the stream need not have a goroutine for each request.
+	Prompt bool
+
+	// BindGrace is how long holds that are bound to a connection of the stream
+	// outlive it; zero means DefaultBindGrace.
+	BindGrace time.Duration
+
+	// Lost is the cause with which requests end when the connection of the
+	// stream that they came on ends; nil means context.Canceled.
+	Lost error
+
 	// Logger is told what a client is not: panics and unexpected failures of
 	// the service. Nil means slog.Default.
 	Logger *slog.Logger
 }
+
+// DefaultBindGrace is for how long a client that has lost its connection may
+// come back before what was bound to it is released.
+const DefaultBindGrace = 5 * time.Second
 
 // Handler answers the requests of API.md from a service. It is safe for
 // concurrent use.
@@ -44,6 +60,9 @@ type Handler struct {
 
 	stopping context.Context // ends, with its cause, when those in line shall leave
 	stop     context.CancelCauseFunc
+
+	streams streams
+	ties    *ties
 }
 
 // New gives the handler of a service.
@@ -54,7 +73,10 @@ func New(service holdfast.Service, options Options) *Handler {
 	if options.Logger == nil {
 		options.Logger = slog.Default()
 	}
-	h := &Handler{service: service, options: options}
+	if options.BindGrace == 0 {
+		options.BindGrace = DefaultBindGrace
+	}
+	h := &Handler{service: service, options: options, ties: newTies(service, options)}
 	h.stopping, h.stop = context.WithCancelCause(context.Background())
 	return h
 }
@@ -62,8 +84,9 @@ func New(service holdfast.Service, options Options) *Handler {
 // errStopping is what those hear who stand in line when the server stops.
 var errStopping = holdfast.Unavailable(nil, "the server is stopping; ask again")
 
-// Stop sends away everyone who stands in line, now and from now on. Requests
-// that do not wait are served as before. It may be called again.
+// Stop sends away everyone who stands in line, now and from now on, and closes
+// the connections of the stream when what they carry has been answered.
+// Requests that do not wait are served as before. It may be called again.
 func (h *Handler) Stop() { h.stop(errStopping) }
 
 // untilStop gives a context for a request that may stand in line. The
@@ -95,11 +118,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) serve(x *exchange) error {
-	if h.origins.Check(x.request) != nil {
-		return &holdfast.Error{
-			Code:    holdfast.CodeForbidden,
-			Message: "a web page of another origin may not ask here",
-		}
+	if err := h.sameOrigin(x.request); err != nil {
+		return err
 	}
 	route, err := find(x)
 	if err != nil {
@@ -111,6 +131,17 @@ func (h *Handler) serve(x *exchange) error {
 	return route.call(h, x)
 }
 
+// sameOrigin refuses what a web page of another origin sends.
+func (h *Handler) sameOrigin(r *http.Request) error {
+	if h.origins.Check(r) != nil {
+		return &holdfast.Error{
+			Code:    holdfast.CodeForbidden,
+			Message: "a web page of another origin may not ask here",
+		}
+	}
+	return nil
+}
+
 // refuse writes the refusal that err is or stands for.
 func (h *Handler) refuse(x *exchange, err error) {
 	refusal, ok := errors.AsType[*holdfast.Error](err)
@@ -120,15 +151,26 @@ func (h *Handler) refuse(x *exchange, err error) {
 			// one that has only closed its side of the connection would read.
 			panic(http.ErrAbortHandler)
 		}
-		refusal = h.failure(x, err)
+		refusal = h.failure(x.request.Method, x.request.URL.Path, err)
 	}
 	x.refuse(refusal)
 }
 
 // failure is the refusal for something that nobody has foreseen.
-func (h *Handler) failure(x *exchange, err error) *holdfast.Error {
-	h.options.Logger.Error("a request failed", "method", x.request.Method, "path", x.request.URL.Path, "error", err)
-	refusal := holdfast.Unavailable(err, "an unexpected failure; the log of the server has more")
+func (h *Handler) failure(method, path string, err error) *holdfast.Error {
+	h.options.Logger.Error("a request failed", "method", method, "path", path, "error", err)
+	return unexpected(err)
+}
+
+// panicked is the refusal for a request that has panicked.
+func (h *Handler) panicked(method, path string, value any) *holdfast.Error {
+	h.options.Logger.Error("a request panicked",
+		"method", method, "path", path, "panic", value, "stack", string(debug.Stack()))
+	return unexpected(nil)
+}
+
+func unexpected(cause error) *holdfast.Error {
+	refusal := holdfast.Unavailable(cause, "an unexpected failure; the log of the server has more")
 	refusal.OutcomeUnknown = true
 	return refusal
 }
@@ -142,12 +184,9 @@ func (h *Handler) rescue(x *exchange) {
 	if value == http.ErrAbortHandler {
 		panic(value)
 	}
-	h.options.Logger.Error("a request panicked",
-		"method", x.request.Method, "path", x.request.URL.Path, "panic", value, "stack", string(debug.Stack()))
+	refusal := h.panicked(x.request.Method, x.request.URL.Path, value)
 	if x.written {
 		panic(http.ErrAbortHandler) // half an answer cannot be taken back
 	}
-	refusal := holdfast.Unavailable(nil, "an unexpected failure; the log of the server has more")
-	refusal.OutcomeUnknown = true
 	x.refuse(refusal)
 }

@@ -27,6 +27,7 @@ var routes = []route{
 	{http.MethodGet, "/locks/{key}", nil, (*Handler).get},
 	{http.MethodDelete, "/locks/{key}", []string{"reason"}, (*Handler).force},
 	{http.MethodGet, "/events", []string{"prefix", "uid"}, (*Handler).events},
+	{http.MethodGet, "/stream", nil, (*Handler).openStream},
 	{http.MethodGet, "/backup", nil, (*Handler).backup},
 	{http.MethodGet, "/cluster", nil, (*Handler).cluster},
 	{http.MethodDelete, "/cluster/nodes/{id}", nil, (*Handler).removeNode},

@@ -57,11 +57,14 @@ func (s *Server) Serve(l net.Listener) error {
 // Shutdown stops the server in good order: it takes no more connections,
 // sends away who stands in line, and waits for the requests that run. When
 // ctx ends first it closes their connections, and returns the error of ctx.
+// Holds that were bound to a connection are left to their exp.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.handler.Stop()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(err, s.http.Close())
 	}
+	err = errors.Join(err, s.handler.streams.wait(ctx))
+	s.handler.ties.close()
 	return err
 }

@@ -87,6 +87,8 @@ func Status(code holdfast.Code) int {
 		return 415
 	case holdfast.CodeLimit:
 		return 429
+	case holdfast.CodeCancelled:
+		return 499
 	}
 	return 503
 }

@@ -165,6 +165,18 @@ func (d *reader) mode(at place) (holdfast.Mode, error) {
 	return mode, nil
 }
 
+// yes reads true or false.
+func (d *reader) yes(at place) (bool, error) {
+	raw, err := d.tokens.ReadValue()
+	if err != nil {
+		return false, broken(err)
+	}
+	if kind := raw.Kind(); kind != jsontext.KindTrue && kind != jsontext.KindFalse {
+		return false, mismatch(at, "true or false", raw)
+	}
+	return raw.Kind() == jsontext.KindTrue, nil
+}
+
 // unquote gives what a JSON string says. Most strings say what is written.
 func unquote(raw jsontext.Value) []byte {
 	if bytes.IndexByte(raw, '\\') < 0 {

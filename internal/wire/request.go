@@ -19,6 +19,11 @@ const (
 	FieldMode
 	FieldLimit
 	FieldNote
+
+	// Only on the stream, in front of the others.
+	FieldID
+	FieldOp
+	FieldBind
 )
 
 // The fields that each call takes.
@@ -47,6 +52,12 @@ func fieldNamed(name []byte) Fields {
 		return FieldLimit
 	case "note":
 		return FieldNote
+	case "id":
+		return FieldID
+	case "op":
+		return FieldOp
+	case "bind":
+		return FieldBind
 	}
 	return 0
 }
@@ -68,6 +79,10 @@ type Request struct {
 	Mode   holdfast.Mode // for the keys that say none
 	Limit  int           // for the keys that say none
 	Note   string
+
+	ID   uint64 // on the stream: what its answer is known by
+	Op   Op     // on the stream: which call it is
+	Bind bool   // on the stream: the holds end with the connection
 
 	detailed bool // one of the keys is an object
 }
@@ -110,6 +125,12 @@ func (r *Request) read(d *reader, allowed Fields) error {
 			r.Limit, err = d.limit(place{field: "limit"})
 		case FieldNote:
 			r.Note, err = d.text(place{field: "note"})
+		case FieldID:
+			r.ID, err = d.whole(place{field: "id"}, "a whole number", 1, holdfast.VersionEnd-1)
+		case FieldOp:
+			r.Op, err = d.op(place{field: "op"})
+		case FieldBind:
+			r.Bind, err = d.yes(place{field: "bind"})
 		}
 		return err
 	})

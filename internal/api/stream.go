@@ -1,0 +1,336 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"holdfast"
+	"holdfast/internal/wire"
+)
+
+const (
+	// maxUnderWay is how many requests of one connection may be under way.
+	maxUnderWay = 4096
+
+	// maxUnsent is how many bytes of answers may wait to be sent before
+	// whoever has more must wait.
+	maxUnsent = 1 << 20
+
+	// maxBatch is how many bytes of answers are gathered while a message is
+	// worked through.
+	maxBatch = 64 << 10
+
+	// farewell is how long a client may take to close its side.
+	farewell = time.Second
+)
+
+// upgrader reads and writes with small buffers of its own: a message is copied
+// into one that grows, and the buffer for writing is borrowed.
+var upgrader = websocket.Upgrader{
+	ReadBufferSize:  4 << 10,
+	WriteBufferSize: 16 << 10,
+	WriteBufferPool: new(sync.Pool),
+	CheckOrigin:     func(*http.Request) bool { return true }, // Handler.openStream has
+	Error:           func(http.ResponseWriter, *http.Request, int, error) {},
+}
+
+// stream is one connection of GET /stream. One goroutine, that of the HTTP
+// request, reads; a call that may have to wait has a goroutine of its own.
+// Whoever has an answer while nobody writes becomes the writer, until nothing
+// is left to write: so nobody has to be woken for it.
+type stream struct {
+	handler *Handler
+	socket  *websocket.Conn
+	ctx     context.Context // ends with the connection
+	end     context.CancelCauseFunc
+
+	heard atomic.Uint64 // messages and pongs
+	batch answers       // of the reader
+
+	mu      sync.Mutex
+	changed sync.Cond                          // for those who wait for room, or for the end of all calls
+	calls   map[uint64]context.CancelCauseFunc // under way, by id
+	unsent  answers
+	spare   []byte // a buffer for the next ones
+	writing bool
+	closing bool // no call begins any more
+	over    bool // nothing can be written any more
+
+	// Guarded by the mutex of the handler's ties.
+	tied   map[tie]time.Time // with about when it ends
+	tidyAt int
+	gone   bool
+}
+
+// openStream is GET /stream.
+func (h *Handler) openStream(x *exchange) error {
+	// A page may open a WebSocket anywhere, as it may send a POST.
+	asPost := *x.request
+	asPost.Method = http.MethodPost
+	if err := h.sameOrigin(&asPost); err != nil {
+		return err
+	}
+	if h.stopping.Err() != nil {
+		return context.Cause(h.stopping)
+	}
+	if !websocket.IsWebSocketUpgrade(x.request) {
+		x.writer.Header().Set("Upgrade", "websocket")
+		return holdfast.Invalid("Upgrade: this path is for WebSocket connections")
+	}
+	socket, err := upgrader.Upgrade(x.writer, x.request, nil)
+	if err != nil {
+		_, refused := errors.AsType[websocket.HandshakeError](err)
+		x.written = !refused
+		return holdfast.Invalid("Upgrade: %v", err)
+	}
+	x.written = true
+	s := &stream{handler: h, socket: socket, calls: map[uint64]context.CancelCauseFunc{}, tied: map[tie]time.Time{}}
+	s.changed.L = &s.mu
+	s.ctx, s.end = context.WithCancelCause(context.WithoutCancel(x.request.Context()))
+	h.streams.run(s)
+	return nil
+}
+
+// run serves the connection until it ends, and leaves nothing under way.
+func (s *stream) run() {
+	s.socket.SetReadLimit(MaxBody)
+	s.socket.SetPongHandler(func(string) error { s.heard.Add(1); return nil })
+	defer s.beat()()
+	defer context.AfterFunc(s.handler.stopping, s.leave)()
+	s.read()
+	s.close()
+	s.end(s.handler.options.Lost)
+	s.mu.Lock()
+	for len(s.calls) > 0 || s.writing {
+		s.changed.Wait()
+	}
+	s.mu.Unlock()
+	s.handler.ties.loosen(s)
+}
+
+// close ends the connection, whatever is under way.
+func (s *stream) close() {
+	s.mu.Lock()
+	s.over = true
+	s.changed.Broadcast()
+	s.mu.Unlock()
+	s.socket.Close()
+}
+
+// beat sends a ping when nothing was heard for a while, and closes the
+// connection when that does not help.
+func (s *stream) beat() (stop func()) {
+	var mu sync.Mutex // guards the rest
+	mu.Lock()
+	defer mu.Unlock()
+	silent, stopped, last := false, false, uint64(0)
+	var timer *time.Timer
+	timer = time.AfterFunc(wire.HeartbeatEvery, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		heard := s.heard.Load()
+		if silent && heard == last {
+			s.close()
+			return
+		}
+		if silent = heard == last; silent {
+			s.socket.WriteControl(websocket.PingMessage, nil, time.Now().Add(farewell))
+		}
+		last = heard
+		if !stopped {
+			timer.Reset(wire.HeartbeatEvery)
+		}
+	})
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		stopped = true
+		timer.Stop()
+	}
+}
+
+// leave closes the connection in good order: what is under way is answered,
+// and the client is told that the server goes.
+func (s *stream) leave() {
+	s.mu.Lock()
+	s.closing = true
+	for !s.over && (len(s.calls) > 0 || s.writing || s.unsent.count > 0) {
+		s.changed.Wait()
+	}
+	s.mu.Unlock()
+	s.socket.WriteControl(websocket.CloseMessage,
+		websocket.FormatCloseMessage(websocket.CloseGoingAway, "the server is stopping"), time.Now().Add(farewell))
+	s.socket.SetReadDeadline(time.Now().Add(farewell))
+}
+
+// read takes messages until the connection ends.
+func (s *stream) read() {
+	message := make([]byte, 0, 4<<10)
+	var calls []wire.Call
+	for {
+		_, r, err := s.socket.NextReader()
+		if err != nil {
+			return
+		}
+		if message, err = readAll(r, message[:0]); err != nil {
+			return
+		}
+		s.heard.Add(1)
+		if calls, err = wire.DecodeCalls(message, calls[:0]); err != nil {
+			s.batch.refuse(0, err.(*holdfast.Error))
+		}
+		for i := range calls {
+			s.begin(&calls[i])
+		}
+		s.send(&s.batch, 0)
+		if cap(message) > keptBuffer {
+			message, calls = make([]byte, 0, 4<<10), nil
+		}
+		clear(calls)
+	}
+}
+
+// readAll reads r to its end, and appends it to buffer.
+func readAll(r io.Reader, buffer []byte) ([]byte, error) {
+	for {
+		if len(buffer) == cap(buffer) {
+			buffer = slices.Grow(buffer, len(buffer)+1)
+		}
+		n, err := r.Read(buffer[len(buffer):cap(buffer)])
+		buffer = buffer[:len(buffer)+n]
+		if err == io.EOF {
+			return buffer, nil
+		}
+		if err != nil {
+			return buffer, err
+		}
+	}
+}
+
+// begin carries out a request, or sees that somebody does.
+func (s *stream) begin(call *wire.Call) {
+	switch {
+	case call.Err != nil:
+		s.batch.refuse(call.ID, call.Err.(*holdfast.Error))
+	case call.Op == wire.OpCancel:
+		s.cancel(call.ID)
+	case s.handler.options.Prompt && call.Wait == 0 && !s.underWay(call.ID):
+		s.answer(s.ctx, &call.Request, &s.batch)
+	default:
+		s.start(call.Request)
+	}
+	if len(s.batch.text) > maxBatch {
+		s.send(&s.batch, 0)
+	}
+}
+
+// cancel withdraws a request. If it has been answered already, there is
+// nothing to withdraw.
+func (s *stream) cancel(id uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if withdraw := s.calls[id]; withdraw != nil {
+		withdraw(errWithdrawn)
+	}
+}
+
+var errWithdrawn = &holdfast.Error{Code: holdfast.CodeCancelled, Message: "the request was withdrawn"}
+
+func (s *stream) underWay(id uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, taken := s.calls[id]
+	return taken
+}
+
+// start carries out a request that may have to wait.
+func (s *stream) start(call wire.Request) {
+	ctx := s.ctx
+	var withdraw context.CancelCauseFunc
+	if call.Op == wire.OpLock {
+		ctx, withdraw = context.WithCancelCause(ctx)
+	}
+	s.mu.Lock()
+	_, taken := s.calls[call.ID]
+	full := len(s.calls) >= maxUnderWay
+	closing := s.closing || s.over
+	if !taken && !full && !closing {
+		s.calls[call.ID] = withdraw
+	}
+	s.mu.Unlock()
+	switch {
+	case closing:
+		// The client hears that the connection ends.
+	case taken:
+		s.batch.refuse(0, holdfast.Invalid("id: %d is that of a request that is under way", call.ID))
+	case full:
+		s.batch.refuse(call.ID, &holdfast.Error{Code: holdfast.CodeLimit, Message: "too many requests are under way on this connection"})
+	default:
+		go s.finish(ctx, withdraw, &call)
+		return
+	}
+	if withdraw != nil {
+		withdraw(nil)
+	}
+}
+
+// finish carries out a request on a goroutine of its own.
+func (s *stream) finish(ctx context.Context, withdraw context.CancelCauseFunc, call *wire.Request) {
+	a := scratch.Get().(*answers)
+	s.answer(ctx, call, a)
+	if withdraw != nil {
+		withdraw(nil)
+	}
+	s.send(a, call.ID)
+	if cap(a.text) <= keptBuffer {
+		scratch.Put(a)
+	}
+}
+
+// answer carries out a request and adds its answer to a.
+func (s *stream) answer(ctx context.Context, call *wire.Request, a *answers) {
+	a.next()
+	begin := len(a.text)
+	text, err := s.do(ctx, call, a.text)
+	if err == nil {
+		a.text = text
+		return
+	}
+	refusal, ok := errors.AsType[*holdfast.Error](err)
+	switch {
+	case ok:
+	case ctx.Err() != nil:
+		refusal = holdfast.Unavailable(err, "the connection has ended") // so that nobody reads it
+	default:
+		refusal = s.handler.failure("stream", call.Op.String(), err)
+	}
+	a.text = wire.AppendRefusal(a.text[:begin], call.ID, refusal)
+}
+
+// do carries out a request and appends its answer to out.
+func (s *stream) do(ctx context.Context, call *wire.Request, out []byte) (_ []byte, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = s.handler.panicked("stream", call.Op.String(), value)
+		}
+	}()
+	head := wire.Head{ID: call.ID, Status: http.StatusOK}
+	if call.Bind {
+		head.Grace = s.handler.options.BindGrace
+	}
+	out = wire.AppendHead(out, head)
+	body := len(out)
+	out, err = s.handler.do(ctx, s, call.Op, call, out)
+	if err == nil {
+		out[body] = ','
+	}
+	return out, err
+}

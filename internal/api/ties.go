@@ -1,0 +1,183 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"holdfast"
+)
+
+// elsewhere is how much longer than reckoned a hold must live to count as
+// extended by somebody else.
+const elsewhere = 50 * time.Millisecond
+
+// tie names a hold that is bound to a connection.
+type tie struct {
+	uid   string
+	token holdfast.Token
+}
+
+// ties knows which holds end with a connection. A hold that was bound is tied
+// to the connection that locked or extended it last; a request of its own ties
+// it to none. So a client that comes back within the grace keeps it by
+// extending it.
+type ties struct {
+	service holdfast.Service
+	grace   time.Duration
+	logger  *slog.Logger
+	count   atomic.Int64 // of holds: who ties nothing pays nothing
+
+	ctx context.Context // ends with close
+	end context.CancelFunc
+
+	mu    sync.Mutex
+	holds map[tie]*stream
+	work  sync.WaitGroup
+}
+
+func newTies(service holdfast.Service, options Options) *ties {
+	t := &ties{service: service, grace: options.BindGrace, logger: options.Logger, holds: map[tie]*stream{}}
+	t.ctx, t.end = context.WithCancel(context.Background())
+	return t
+}
+
+// lives notes that holds were granted or extended, and live for exp.
+func (t *ties) lives(from *stream, bind bool, uid string, tokens []holdfast.Token, exp time.Duration) {
+	if !bind && t.count.Load() == 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, token := range tokens {
+		hold := tie{uid, token}
+		before, was := t.holds[hold]
+		if was {
+			t.cut(before, hold)
+		}
+		if from != nil && (was || bind) {
+			t.holds[hold] = from
+			from.tied[hold] = time.Now().Add(exp)
+			t.count.Add(1)
+		}
+	}
+	switch {
+	case from == nil:
+	case from.gone && len(from.tied) > 0:
+		t.later(from) // the connection ended while the call was under way
+	case len(from.tied) > from.tidyAt:
+		t.tidy(from)
+	}
+}
+
+// tidy forgets holds whose time has run out. It is called each time that as
+// many again have come.
+func (t *ties) tidy(s *stream) {
+	now := time.Now()
+	for hold, end := range s.tied {
+		if end.Before(now) {
+			t.cut(s, hold)
+		}
+	}
+	s.tidyAt = max(1024, 2*len(s.tied))
+}
+
+// ended notes that holds are no more.
+func (t *ties) ended(uid string, tokens []holdfast.Token) {
+	if t.count.Load() == 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, token := range tokens {
+		if to, was := t.holds[tie{uid, token}]; was {
+			t.cut(to, tie{uid, token})
+		}
+	}
+}
+
+func (t *ties) cut(from *stream, hold tie) {
+	delete(t.holds, hold)
+	delete(from.tied, hold)
+	t.count.Add(-1)
+}
+
+// loosen notes that a connection has ended.
+func (t *ties) loosen(s *stream) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s.gone = true
+	if len(s.tied) > 0 {
+		t.later(s)
+	}
+}
+
+// later releases what is tied to an ended connection when the grace is over,
+// save for what somebody has extended meanwhile, if only at another server.
+func (t *ties) later(s *stream) {
+	if t.ctx.Err() != nil {
+		return // the holds live until their exp has passed
+	}
+	t.work.Go(func() {
+		before := map[tie]time.Duration{}
+		for _, hold := range t.of(s) {
+			before[hold] = t.left(hold)
+		}
+		began := time.Now()
+		timer := time.NewTimer(t.grace)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-t.ctx.Done():
+			return
+		}
+		byUID := map[string][]holdfast.Token{}
+		for _, hold := range t.of(s) {
+			if t.left(hold)+time.Since(began) < before[hold]+elsewhere {
+				byUID[hold.uid] = append(byUID[hold.uid], hold.token)
+			}
+		}
+		for uid, tokens := range byUID {
+			for some := range slices.Chunk(tokens, holdfast.MaxKeys) {
+				if _, err := t.service.Unlock(t.ctx, holdfast.UnlockRequest{UID: uid, Tokens: some}); err != nil {
+					t.logger.Warn("holds of a lost connection could not be released", "uid", uid, "error", err)
+				}
+			}
+		}
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		for hold := range s.tied {
+			t.cut(s, hold)
+		}
+	})
+}
+
+// of gives the holds that are tied to a connection.
+func (t *ties) of(s *stream) []tie {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Collect(maps.Keys(s.tied))
+}
+
+// left is what is left of a hold; zero if that cannot be known.
+func (t *ties) left(hold tie) time.Duration {
+	state, _ := t.service.Get(t.ctx, hold.token.Key)
+	for _, holder := range state.Holders {
+		if holder.UID == hold.uid && holder.Version == hold.token.Version {
+			return holder.Exp
+		}
+	}
+	return 0
+}
+
+// close leaves all holds to their exp.
+func (t *ties) close() {
+	t.mu.Lock()
+	t.end()
+	t.mu.Unlock()
+	t.work.Wait()
+}
