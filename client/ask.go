@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/internal/wire"
 )
 
 const (
@@ -35,6 +36,13 @@ type call struct {
 	// the answer, which has no end.
 	stream func(server *url.URL) *trouble
 
+	op   wire.Op // what it is on the stream; zero if it does not go there
+	bind bool    // on the stream: the holds end with the connection
+
+	// grace is, with bind, how much longer than the connection the holds of the
+	// answer live; zero if they are not tied to one.
+	grace time.Duration
+
 	grants bool // the end of ctx must not leave a grant that nobody hears of
 	once   bool // not to be sent again when it may have happened
 }
@@ -57,7 +65,7 @@ func (c *Client) ask(ctx context.Context, call *call) ([]byte, error) {
 	for {
 		index := c.current.Load()
 		began := now()
-		body, trouble := c.attempt(ctx, c.servers[index], call)
+		body, trouble := c.attempt(ctx, index, call)
 		if trouble == nil {
 			return body, nil
 		}

@@ -100,7 +100,7 @@ func follow(t *testing.T, servers string, lines []line, run func(t *testing.T, c
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{lines: lines}
-		run(t, connectWith(t, client.Options{Transport: s}, strings.Fields(servers)...), s)
+		run(t, connectWith(t, client.Options{Transport: s, Plain: true}, strings.Fields(servers)...), s)
 	})
 }
 

@@ -32,11 +32,24 @@ var (
 	typeJSON  = []string{"application/json"}
 )
 
-// attempt puts the call to one server, once.
-func (c *Client) attempt(ctx context.Context, server *url.URL, call *call) ([]byte, *trouble) {
+// attempt puts the call to one server, once: over the stream if it can.
+func (c *Client) attempt(ctx context.Context, index uint32, call *call) ([]byte, *trouble) {
+	server := c.servers[index]
+	call.grace = 0
 	if call.stream != nil {
 		return nil, call.stream(server)
 	}
+	if call.op != 0 && !c.plain {
+		answer, trouble, instead := c.doors[index].attempt(ctx, call)
+		if !instead {
+			return answer, trouble
+		}
+	}
+	return c.request(ctx, server, call)
+}
+
+// request puts the call to a server as an HTTP request of its own.
+func (c *Client) request(ctx context.Context, server *url.URL, call *call) ([]byte, *trouble) {
 	var body []byte
 	limit := answerWithin
 	if call.body != nil {
@@ -67,7 +80,8 @@ func (c *Client) attempt(ctx context.Context, server *url.URL, call *call) ([]by
 	if response.StatusCode == http.StatusOK {
 		return answer, nil
 	}
-	return nil, refused(server, response, answer)
+	seconds, _ := strconv.ParseInt(response.Header.Get("Retry-After"), 10, 64)
+	return nil, refused(server, response.StatusCode, seconds, answer)
 }
 
 func newRequest(ctx context.Context, server *url.URL, call *call, body []byte) *http.Request {
@@ -118,16 +132,15 @@ func away(server *url.URL, cause error) *trouble {
 
 // refused reads a refusal. If it is not one of a lock service, a proxy may
 // have written it while the server is away.
-func refused(server *url.URL, response *http.Response, body []byte) *trouble {
+func refused(server *url.URL, status int, retryAfter int64, body []byte) *trouble {
 	e := wire.ReadError(body)
-	again := e.Code == holdfast.CodeUnavailable && response.StatusCode >= http.StatusInternalServerError
+	again := e.Code == holdfast.CodeUnavailable && status >= http.StatusInternalServerError
 	if e.Cause != nil {
-		e.Message = fmt.Sprintf("%s: the answer, status %d, is not that of a lock service", server.Host, response.StatusCode)
+		e.Message = fmt.Sprintf("%s: the answer, status %d, is not that of a lock service", server.Host, status)
 		e.RetryAfter = 0
 	}
-	seconds, err := strconv.Atoi(response.Header.Get("Retry-After"))
-	if err == nil && seconds > 0 && seconds < 1<<30 {
-		e.RetryAfter = time.Duration(seconds) * time.Second
+	if retryAfter > 0 && retryAfter < 1<<30 {
+		e.RetryAfter = time.Duration(retryAfter) * time.Second
 	}
 	return &trouble{Error: e, again: again}
 }

@@ -24,6 +24,11 @@ type Options struct {
 	// zero means 15 s. If it is negative, each server is asked once.
 	Patience time.Duration
 
+	// Plain makes each call an HTTP request of its own. Otherwise most of them
+	// share one connection to each server, the stream, if the server and
+	// what stands in between let them.
+	Plain bool
+
 	// Transport carries the requests; nil means one of the client's own. It is
 	// the place for certificates and headers. It should speak HTTP/1.1: over
 	// HTTP/2 the end of a ctx at the moment of a grant can leave a hold behind
@@ -39,6 +44,8 @@ type Client struct {
 	transport http.RoundTripper
 	own       *http.Transport // transport, if nobody else uses it
 	patience  time.Duration
+	plain     bool
+	doors     []*door // the streams, one for each server
 }
 
 var _ holdfast.Service = (*Client)(nil)
@@ -53,7 +60,7 @@ func (o Options) New(urls ...string) (*Client, error) {
 	if len(urls) == 0 {
 		urls = []string{DefaultServer}
 	}
-	c := &Client{transport: o.Transport, patience: cmp.Or(o.Patience, defaultPatience)}
+	c := &Client{transport: o.Transport, patience: cmp.Or(o.Patience, defaultPatience), plain: o.Plain}
 	for _, text := range urls {
 		server, err := parse(text)
 		if err != nil {
@@ -65,12 +72,18 @@ func (o Options) New(urls ...string) (*Client, error) {
 		c.own = newTransport()
 		c.transport = c.own
 	}
+	for _, server := range c.servers {
+		c.doors = append(c.doors, &door{server: server, transport: c.transport})
+	}
 	return c, nil
 }
 
 // Close closes the connections that are not in use. Calls that are under way
 // go on; holds are not given back.
 func (c *Client) Close() {
+	for _, door := range c.doors {
+		door.shut()
+	}
 	if c.own != nil {
 		c.own.CloseIdleConnections()
 	}

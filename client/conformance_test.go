@@ -4,13 +4,20 @@ import (
 	"testing"
 
 	"holdfast"
+	"holdfast/client"
 	"holdfast/internal/servicetest"
 )
 
-// The rules hold through a client over HTTP.
+// The rules hold through a client over the stream, and over plain HTTP.
 func TestConformance(t *testing.T) {
 	servicetest.Run(t, func(t *testing.T) servicetest.Target {
 		return servicetest.Target{Services: []holdfast.Service{connect(t, serve(t, store(t)))}}
+	})
+}
+
+func TestConformanceOverPlainHTTP(t *testing.T) {
+	servicetest.Run(t, func(t *testing.T) servicetest.Target {
+		return servicetest.Over(connectWith(t, client.Options{Plain: true}, serve(t, store(t))))
 	})
 }
 

@@ -64,6 +64,10 @@ timer. So let long work look at the context it was given now and then.
 Each hold is an owner of its own, so that two goroutines exclude each other
 just as two machines do. ([UID] makes it otherwise.)
 
+When a process dies, its keys stay locked until their Exp has passed. With
+[Bind] they are free a few seconds after its connection has ended, however long
+their Exp is.
+
 # One leader
 
 [Client.Election] lets several processes lead one after the other.
@@ -86,6 +90,12 @@ A [Client] is a [holdfast.Service] as well: Lock, Unlock, Extend, Check, List,
 Get and Force are calls of the HTTP interface, one for one, for those who keep
 tokens themselves. Refusals come back as [*holdfast.Error] with all that the
 server said. Watch is refused for now.
+
+Lock, Unlock, Extend and Check share one connection to each server, the stream:
+what many goroutines ask at once goes out as one message, and so costs little
+more than one call. Where a proxy does not let it through, each call is a
+request of its own, as it always is with [Options.Plain], and the stream is
+tried again now and then.
 
 A call that gets no answer is sent again, to the next server or after a pause
 that grows, for at most [Options.Patience]; if a server says when to ask again,

@@ -47,6 +47,7 @@ type Held struct {
 	client *Client
 	uid    string
 	exp    time.Duration
+	bind   bool
 	tokens []holdfast.Token
 
 	ctx    heldContext
@@ -56,10 +57,11 @@ type Held struct {
 	renewer sync.WaitGroup
 
 	mu      sync.Mutex
-	lives   instant     // when its life last began, or a little before that
-	trouble error       // why the last extension failed, if it did
-	err     error       // why the hold is over, if it is
-	watch   *time.Timer // for the end of its life
+	lives   instant       // when its life last began, or a little before that
+	life    time.Duration // how long it lives from then on
+	trouble error         // why the last extension failed, if it did
+	err     error         // why the hold is over, if it is
+	watch   *time.Timer   // for the end of its life
 
 	unlocking sync.Mutex // one at a time tells the server
 	unlocked  bool       // the server has been told
@@ -72,28 +74,29 @@ type Held struct {
 // [Held.Context] ends. The keys stay locked until they are unlocked all the
 // same. Hold returns the refusal of [Client.Lock], or the cause of ctx.
 func (c *Client) Hold(ctx context.Context, keys []holdfast.Ask, options ...Option) (*Held, error) {
-	req, err := asking(keys, options).Normal()
-	if err != nil {
+	req := asking(keys, options)
+	var err error
+	if req.LockRequest, err = req.Normal(); err != nil {
 		return nil, err
 	}
 	for {
 		began := now()
-		grant, err := c.Lock(ctx, req)
+		grant, grace, err := c.lock(ctx, req)
 		if err != nil {
 			return nil, err
 		}
-		tokens := grant.Tokens
-		if began.since() > req.Exp/renewals {
+		tokens, life := grant.Tokens, lifeOf(req.Exp, grace)
+		if began.since() > life/renewals {
 			// It stood in line, and nobody on this side knows since when it has
 			// been granted. From an extension on, it is known.
 			began = now()
-			tokens, err = c.extendOnce(ctx, req, tokens)
+			tokens, life, err = c.extendOnce(ctx, req, tokens)
 		}
 		switch {
 		case ctx.Err() != nil:
 			err = context.Cause(ctx)
 		case err == nil && len(tokens) == len(grant.Tokens):
-			return c.newHeld(ctx, req, tokens, began), nil
+			return c.newHeld(ctx, req, tokens, life, began), nil
 		}
 		// A part may be gone: the answers took longer than the hold lives.
 		c.giveBack(ctx, req.UID, grant.Tokens)
@@ -103,10 +106,20 @@ func (c *Client) Hold(ctx context.Context, keys []holdfast.Ask, options ...Optio
 	}
 }
 
-// extendOnce extends a new grant and gives the tokens that live on.
-func (c *Client) extendOnce(ctx context.Context, req holdfast.LockRequest, tokens []holdfast.Token) ([]holdfast.Token, error) {
-	extension, err := c.Extend(ctx, holdfast.ExtendRequest{UID: req.UID, Tokens: tokens, Exp: req.Exp})
-	return extension.Tokens, err
+// lifeOf is how long a hold lives at least after it was extended. If it is
+// bound, its connection may be lost at that moment.
+func lifeOf(exp, grace time.Duration) time.Duration {
+	if grace > 0 {
+		return min(exp, grace)
+	}
+	return exp
+}
+
+// extendOnce extends a new grant, and gives the tokens that live on and for how
+// long.
+func (c *Client) extendOnce(ctx context.Context, req asked, tokens []holdfast.Token) ([]holdfast.Token, time.Duration, error) {
+	extension, grace, err := c.extend(ctx, holdfast.ExtendRequest{UID: req.UID, Tokens: tokens, Exp: req.Exp}, req.bind)
+	return extension.Tokens, lifeOf(req.Exp, grace), err
 }
 
 // giveBack unlocks tokens, whatever has become of ctx.
@@ -117,8 +130,8 @@ func (c *Client) giveBack(ctx context.Context, uid string, tokens []holdfast.Tok
 	return err
 }
 
-func (c *Client) newHeld(ctx context.Context, req holdfast.LockRequest, tokens []holdfast.Token, began instant) *Held {
-	h := &Held{client: c, uid: req.UID, exp: req.Exp, tokens: tokens, lives: began}
+func (c *Client) newHeld(ctx context.Context, req asked, tokens []holdfast.Token, life time.Duration, began instant) *Held {
+	h := &Held{client: c, uid: req.UID, exp: req.Exp, bind: req.bind, tokens: tokens, lives: began, life: life}
 	h.ctx.held = h
 	h.ctx.Context, h.cancel = context.WithCancelCause(ctx)
 	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -178,7 +191,7 @@ func (h *Held) check() error {
 }
 
 // left is how much longer the hold can be used.
-func (h *Held) left() time.Duration { return h.exp - h.exp/reserve - h.lives.since() }
+func (h *Held) left() time.Duration { return h.life - h.life/reserve - h.lives.since() }
 
 // over ends the hold on this side.
 func (h *Held) over(err error) {
@@ -193,7 +206,7 @@ func (h *Held) look() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.check() == nil {
-		h.watch.Reset(min(h.left(), h.exp/looks))
+		h.watch.Reset(min(h.left(), h.life/looks))
 	}
 }
 
@@ -201,7 +214,7 @@ func (h *Held) look() {
 func (h *Held) renew(ctx context.Context) {
 	for pause(ctx, h.rest()) {
 		for !h.extend(ctx) {
-			if !pause(ctx, h.exp/pauses) {
+			if !pause(ctx, h.part(pauses)) {
 				return
 			}
 		}
@@ -212,15 +225,22 @@ func (h *Held) renew(ctx context.Context) {
 func (h *Held) rest() time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.exp/renewals - h.lives.since()
+	return h.life/renewals - h.lives.since()
+}
+
+// part is a part of its life.
+func (h *Held) part(of time.Duration) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.life / of
 }
 
 // extend asks for a new life. It says whether that has been settled.
 func (h *Held) extend(ctx context.Context) bool {
 	began := now()
-	ctx, cancel := context.WithTimeout(ctx, h.exp/attempts)
+	ctx, cancel := context.WithTimeout(ctx, h.part(attempts))
 	defer cancel()
-	extension, err := h.client.Extend(ctx, holdfast.ExtendRequest{UID: h.uid, Tokens: h.tokens, Exp: h.exp})
+	extension, grace, err := h.client.extend(ctx, holdfast.ExtendRequest{UID: h.uid, Tokens: h.tokens, Exp: h.exp}, h.bind)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -231,7 +251,7 @@ func (h *Held) extend(ctx context.Context) bool {
 	case len(extension.Tokens) < len(h.tokens):
 		h.over(lost(h.tokens, extension.Tokens))
 	default:
-		h.lives, h.trouble = began, nil
+		h.lives, h.life, h.trouble = began, lifeOf(h.exp, grace), nil
 	}
 	return true
 }

@@ -16,30 +16,43 @@ import (
 const defaultExp = 10 * time.Second
 
 // Option changes how [Client.Hold], [Client.Do] and [Client.Election] ask.
-type Option func(*holdfast.LockRequest)
+type Option func(*asked)
+
+// asked is a request for a hold that is kept.
+type asked struct {
+	holdfast.LockRequest
+	bind bool
+}
 
 // Exp is how long the hold lives on when its owner has died or lost sight of
 // the servers; 10 s if it is not given. It is extended each time that a third
 // of it has passed.
-func Exp(d time.Duration) Option { return func(r *holdfast.LockRequest) { r.Exp = d } }
+func Exp(d time.Duration) Option { return func(r *asked) { r.Exp = d } }
 
 // Wait is how long to stand in line; zero means not at all. If it is not
 // given, it is as long as ctx allows, and at most [holdfast.MaxWait].
-func Wait(d time.Duration) Option { return func(r *holdfast.LockRequest) { r.Wait = d } }
+func Wait(d time.Duration) Option { return func(r *asked) { r.Wait = d } }
 
 // Note tells others what the hold is for. Whoever is refused sees it.
-func Note(text string) Option { return func(r *holdfast.LockRequest) { r.Note = text } }
+func Note(text string) Option { return func(r *asked) { r.Note = text } }
 
 // UID is the owner of the hold. If it is not given, each hold has one of its
 // own, made of the host, the process and chance, so that two goroutines
 // exclude each other as two machines do. All holds with one uid have the same
 // owner: they do not exclude each other, and the first one that is unlocked
 // gives the key back for all.
-func UID(uid string) Option { return func(r *holdfast.LockRequest) { r.UID = uid } }
+func UID(uid string) Option { return func(r *asked) { r.UID = uid } }
+
+// Bind ties the hold to the connection to the server: when the process dies,
+// the keys are free after the server's grace for those who come back (5 s if
+// nothing else is set), however long their Exp is. The hold is extended each
+// time that a third of the grace has passed, and lost when that fails for so
+// long. Where no stream is to be had, Bind does nothing.
+func Bind() Option { return func(r *asked) { r.bind = true } }
 
 // asking makes the request for a hold.
-func asking(keys []holdfast.Ask, options []Option) holdfast.LockRequest {
-	req := holdfast.LockRequest{Keys: keys, Exp: defaultExp, Wait: holdfast.MaxWait}
+func asking(keys []holdfast.Ask, options []Option) asked {
+	req := asked{LockRequest: holdfast.LockRequest{Keys: keys, Exp: defaultExp, Wait: holdfast.MaxWait}}
 	for _, option := range options {
 		option(&req)
 	}

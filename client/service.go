@@ -22,25 +22,35 @@ import (
 // If a grant was on its way at that moment, Lock returns it, so that no hold
 // is left that nobody knows of: look at the error before you look at ctx.
 func (c *Client) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.Grant, error) {
+	grant, _, err := c.lock(ctx, asked{LockRequest: req})
+	return grant, err
+}
+
+// lock is Lock, and gives the grace of holds that are bound.
+func (c *Client) lock(ctx context.Context, req asked) (holdfast.Grant, time.Duration, error) {
 	normal, err := req.Normal()
 	if err != nil {
-		return holdfast.Grant{}, err
+		return holdfast.Grant{}, 0, err
 	}
 	normal.Exp = req.Exp
 	began, wait := now(), normal.Wait
-	body, err := c.ask(ctx, &call{
+	call := &call{
 		method: http.MethodPost,
 		path:   "lock",
+		op:     wire.OpLock,
+		bind:   req.bind,
 		body: func() ([]byte, time.Duration) {
 			normal.Wait = max(0, wait-began.since())
 			return wire.AppendLock(nil, normal), normal.Wait
 		},
 		grants: true,
-	})
-	if err != nil {
-		return holdfast.Grant{}, err
 	}
-	return wire.ReadGrant(body)
+	body, err := c.ask(ctx, call)
+	if err != nil {
+		return holdfast.Grant{}, 0, err
+	}
+	grant, err := wire.ReadGrant(body)
+	return grant, call.grace, err
 }
 
 // Unlock releases the holds that req names exactly. If an answer was lost,
@@ -50,7 +60,7 @@ func (c *Client) Unlock(ctx context.Context, req holdfast.UnlockRequest) ([]stri
 	if err != nil {
 		return nil, err
 	}
-	body, err := c.post(ctx, "unlock", wire.AppendUnlock(nil, req))
+	body, err := c.ask(ctx, posting(wire.OpUnlock, wire.AppendUnlock(nil, req)))
 	if err != nil {
 		return nil, err
 	}
@@ -59,17 +69,26 @@ func (c *Client) Unlock(ctx context.Context, req holdfast.UnlockRequest) ([]stri
 
 // Extend starts the life of holds anew. Without an Exp the server decides.
 func (c *Client) Extend(ctx context.Context, req holdfast.ExtendRequest) (holdfast.Extension, error) {
+	extension, _, err := c.extend(ctx, req, false)
+	return extension, err
+}
+
+// extend is Extend, and gives the grace of holds that are bound.
+func (c *Client) extend(ctx context.Context, req holdfast.ExtendRequest, bind bool) (holdfast.Extension, time.Duration, error) {
 	if _, err := req.Normal(); err != nil {
-		return holdfast.Extension{}, err
+		return holdfast.Extension{}, 0, err
 	}
 	if req.Tokens != nil && len(req.Tokens) == 0 {
-		return holdfast.Extension{}, nil // a server takes it for a mistake
+		return holdfast.Extension{}, 0, nil // a server takes it for a mistake
 	}
-	body, err := c.post(ctx, "extend", wire.AppendExtend(nil, req))
+	call := posting(wire.OpExtend, wire.AppendExtend(nil, req))
+	call.bind = bind
+	body, err := c.ask(ctx, call)
 	if err != nil {
-		return holdfast.Extension{}, err
+		return holdfast.Extension{}, 0, err
 	}
-	return wire.ReadExtension(body)
+	extension, err := wire.ReadExtension(body)
+	return extension, call.grace, err
 }
 
 // Check says whether anybody holds one of the keys.
@@ -77,7 +96,7 @@ func (c *Client) Check(ctx context.Context, keys []string) (bool, error) {
 	if err := holdfast.ValidKeys(keys); err != nil {
 		return false, err
 	}
-	body, err := c.post(ctx, "check", wire.AppendCheck(nil, keys))
+	body, err := c.ask(ctx, posting(wire.OpCheck, wire.AppendCheck(nil, keys)))
 	if err != nil {
 		return false, err
 	}
@@ -138,13 +157,14 @@ func (c *Client) Force(ctx context.Context, req holdfast.ForceRequest) ([]holdfa
 	return wire.ReadReleased(body)
 }
 
-// post asks with a body that is always the same.
-func (c *Client) post(ctx context.Context, path string, body []byte) ([]byte, error) {
-	return c.ask(ctx, &call{
+// posting is a call with a body that is always the same.
+func posting(op wire.Op, body []byte) *call {
+	return &call{
 		method: http.MethodPost,
-		path:   path,
+		path:   op.String(),
+		op:     op,
 		body:   func() ([]byte, time.Duration) { return body, 0 },
-	})
+	}
 }
 
 // segment writes a key as one segment of a path.

@@ -1,0 +1,288 @@
+package client
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/url"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"holdfast/internal/wire"
+)
+
+// keptBuffer is the largest buffer that waits for the next message.
+const keptBuffer = 256 << 10
+
+// streamCalls is how many calls one connection carries at once; the server
+// takes as many. What is beyond goes as a request of its own.
+const streamCalls = 4096
+
+// stream is a connection that carries any number of calls. What is asked while
+// a message is being written goes out with the next one.
+type stream struct {
+	server *url.URL
+	socket *websocket.Conn
+	heard  atomic.Uint64 // messages and pongs
+	work   sync.WaitGroup
+	beat   *time.Timer
+
+	mu       sync.Mutex
+	calls    map[uint64]sent // that have no answer yet, by id
+	last     uint64          // id given
+	unsent   []byte          // requests that wait to be written, as an array not closed yet
+	count    int             // of them
+	written  uint64          // the last id that was, or is being, written
+	wake     chan struct{}   // there is something to write
+	retiring bool            // to be closed when no call is left
+	over     chan struct{}   // closed with the connection
+	err      error           // why it ended
+}
+
+// sent is a call that waits for its answer. An answer without ID says that
+// there will be none.
+type sent chan wire.Answer
+
+// newStream takes over a connection.
+func newStream(server *url.URL, socket *websocket.Conn) *stream {
+	s := &stream{
+		server: server,
+		socket: socket,
+		calls:  map[uint64]sent{},
+		wake:   make(chan struct{}, 1),
+		over:   make(chan struct{}),
+	}
+	socket.SetReadLimit(maxAnswer)
+	socket.SetPongHandler(func(string) error { s.heard.Add(1); return nil })
+	s.keepAlive()
+	s.work.Go(s.write)
+	s.work.Go(s.read)
+	return s
+}
+
+// retire closes the connection as soon as it carries no call, and waits for
+// that if it carries none now.
+func (s *stream) retire() {
+	s.mu.Lock()
+	s.retiring = true
+	idle := len(s.calls) == 0
+	s.mu.Unlock()
+	if idle {
+		s.close(errClosed)
+		s.work.Wait()
+	}
+}
+
+var errClosed = errors.New("the connection was closed")
+
+// close ends the connection. Whoever waits for an answer hears that there will
+// be none.
+func (s *stream) close(err error) {
+	s.mu.Lock()
+	if s.err != nil {
+		s.mu.Unlock()
+		return
+	}
+	s.err = err
+	calls := s.calls
+	s.calls = nil
+	close(s.over)
+	s.mu.Unlock()
+	s.beat.Stop()
+	if err == errClosed {
+		goodbye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
+		s.socket.WriteControl(websocket.CloseMessage, goodbye, time.Now().Add(time.Second))
+	}
+	s.socket.Close()
+	for _, call := range calls {
+		call <- wire.Answer{}
+	}
+}
+
+// keepAlive sends a ping when nothing was heard for a while, and closes the
+// connection when that does not help.
+func (s *stream) keepAlive() {
+	silent, last := false, uint64(0)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.beat = time.AfterFunc(wire.HeartbeatEvery, func() {
+		heard := s.heard.Load()
+		if silent && heard == last {
+			s.close(errSilent)
+			return
+		}
+		if silent = heard == last; silent {
+			s.socket.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Second))
+		}
+		last = heard
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.err == nil {
+			s.beat.Reset(wire.HeartbeatEvery)
+		}
+	})
+}
+
+var errSilent = errors.New("nothing was heard from it")
+
+var (
+	errOver = errors.New("the connection takes no more calls")
+	errFull = errors.New("the connection carries as many calls as it may")
+)
+
+// send puts a call on its way. It fails with errOver or errFull.
+func (s *stream) send(op wire.Op, bind bool, body []byte) (id uint64, call sent, err error) {
+	call = make(sent, 1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.err != nil || s.retiring:
+		return 0, nil, errOver
+	case len(s.calls) >= streamCalls:
+		return 0, nil, errFull
+	}
+	s.last++
+	s.calls[s.last] = call
+	s.put()
+	s.unsent = wire.AppendCall(s.unsent, s.last, op, bind, body)
+	return s.last, call, nil
+}
+
+// put makes room for one more request, and wakes who writes.
+func (s *stream) put() {
+	if s.count == 0 {
+		s.unsent = append(s.unsent[:0], '[')
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
+	} else {
+		s.unsent = append(s.unsent, ',')
+	}
+	s.count++
+}
+
+// withdraw asks the server to give up a call.
+func (s *stream) withdraw(id uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.put()
+		s.unsent = wire.AppendCancel(s.unsent, id)
+	}
+}
+
+// forget says that nobody waits for the answer of a call any more.
+func (s *stream) forget(id uint64) {
+	s.mu.Lock()
+	delete(s.calls, id)
+	last := s.retiring && len(s.calls) == 0
+	s.mu.Unlock()
+	if last {
+		s.close(errClosed)
+	}
+}
+
+// wasWritten says whether the server may have heard of a call.
+func (s *stream) wasWritten(id uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return id <= s.written
+}
+
+// write writes what there is to write, until the connection ends.
+func (s *stream) write() {
+	var message []byte
+	for {
+		select {
+		case <-s.wake:
+		case <-s.over:
+			return
+		}
+		s.gather()
+		s.mu.Lock()
+		count := s.count
+		message, s.unsent = s.unsent, message
+		s.count, s.written = 0, s.last
+		s.mu.Unlock()
+		text := append(message, ']')
+		if count == 1 {
+			text = message[1:]
+		}
+		if err := s.socket.WriteMessage(websocket.TextMessage, text); err != nil {
+			s.close(err)
+			return
+		}
+		if cap(message) > keptBuffer {
+			message = nil
+		}
+	}
+}
+
+// gather lets the others run until nobody has more to ask: one message with
+// many requests costs little more than one with one.
+func (s *stream) gather() {
+	const enough = 8
+	before := 0
+	for range enough {
+		s.mu.Lock()
+		count := s.count
+		s.mu.Unlock()
+		if count == before {
+			return
+		}
+		before = count
+		runtime.Gosched()
+	}
+}
+
+// read hands out answers until the connection ends.
+func (s *stream) read() {
+	var message bytes.Buffer
+	var answers []wire.Answer
+	for {
+		_, r, err := s.socket.NextReader()
+		if err == nil {
+			message.Reset()
+			_, err = message.ReadFrom(r)
+		}
+		if err == nil {
+			answers, err = wire.ReadAnswers(message.Bytes(), answers[:0])
+		}
+		if err == nil {
+			err = s.handOut(answers)
+		}
+		if err != nil {
+			s.close(err)
+			return
+		}
+		s.heard.Add(1)
+		clear(answers)
+		if message.Cap() > keptBuffer {
+			message = bytes.Buffer{}
+		}
+	}
+}
+
+// handOut gives answers to those who wait for them.
+func (s *stream) handOut(answers []wire.Answer) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, answer := range answers {
+		if answer.ID == 0 {
+			return fmt.Errorf("it did not understand: %w", wire.ReadError(answer.Body))
+		}
+		if call, waits := s.calls[answer.ID]; waits {
+			delete(s.calls, answer.ID)
+			call <- answer
+		}
+	}
+	if s.retiring && len(s.calls) == 0 {
+		return errClosed
+	}
+	return nil
+}
