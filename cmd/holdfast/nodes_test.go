@@ -351,3 +351,59 @@ func TestAMinorityGrantsNothing(t *testing.T) {
 		}
 	}
 }
+
+// Rule 9: the place of those whose server is gone is kept, and a client that
+// comes back finds it.
+func TestPlacesAreKeptWhenANodeIsKilled(t *testing.T) {
+	c := startNodes(t, "a", "b", "c")
+	for _, which := range []string{"follower", "leader"} {
+		leader, others := c.leader()
+		victim, witness := others[0], others[1]
+		if which == "leader" {
+			victim = leader
+		}
+		key := which + "/x"
+		first, err := c.only(witness).Lock(t.Context(), holdfast.LockRequest{UID: "first", Keys: holdfast.Keys(key), Exp: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		granted := make(chan string, 3)
+		wait := func(uid string, at *process) {
+			i := 0
+			for n, p := range c.all {
+				if p == at {
+					i = n
+				}
+			}
+			locks := c.client(i, client.Options{Patience: patience})
+			go func() {
+				grant, err := locks.Lock(context.Background(), holdfast.LockRequest{UID: uid, Keys: holdfast.Keys(key), Exp: time.Hour, Wait: 2 * patience})
+				if err != nil {
+					granted <- err.Error()
+					return
+				}
+				granted <- uid
+				locks.Unlock(context.Background(), holdfast.UnlockRequest{UID: uid, Tokens: grant.Tokens})
+			}()
+			c.until(uid+" waits", func() bool {
+				state, err := c.only(witness).Get(t.Context(), key)
+				return err == nil && len(state.Waiters) > 0 && state.Waiters[len(state.Waiters)-1].UID == uid
+			})
+		}
+		wait("one", victim)
+		wait("two", witness)
+		victim.kill()
+		// Those who were served by it come back by themselves, through another
+		// node. Until one has, the place is only kept; so wait for longer than
+		// that.
+		time.Sleep(6 * time.Second)
+		if _, err := c.client(0, client.Options{Patience: patience}).Unlock(t.Context(), holdfast.UnlockRequest{UID: "first", Tokens: first.Tokens}); err != nil {
+			t.Fatal(err)
+		}
+		if order := <-granted + " " + <-granted; order != "one two" {
+			t.Fatalf("%s killed: granted in the order %s", which, order)
+		}
+		victim.start()
+		c.awaitAll()
+	}
+}

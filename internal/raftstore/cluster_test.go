@@ -130,7 +130,9 @@ func asking(t *testing.T, urls ...string) *client.Client {
 
 // serveLeading serves what other nodes pass on, as the command does.
 func serveLeading(service Leading, listener net.Listener) (stop func()) {
-	return serve(api.New(service, api.Options{Logger: slog.New(slog.DiscardHandler), Cluster: service, Backup: service.Backup}), listener).stop
+	return serve(api.New(service, api.Options{
+		Logger: slog.New(slog.DiscardHandler), Cluster: service, Backup: service.Backup, Lost: ErrLost,
+	}), listener).stop
 }
 
 type serving struct {
