@@ -314,3 +314,16 @@ func TestAnUnknownOutcomeIsSaidAndCanBeRepeated(t *testing.T) {
 		t.Fatalf("%v, then %v", first.Tokens, second.Tokens)
 	}
 }
+
+// A node that has not been let in yet knows of none.
+func TestANodeThatIsNotInTheClusterYet(t *testing.T) {
+	a := newNode(t, "a", t.TempDir()).start()
+	a.options.Node.network.(*cable).cut.Store(true)
+	b := newNode(t, "b", t.TempDir(), a).start()
+	c, err := b.Cluster(t.Context())
+	if err != nil || len(c.Nodes) != 0 || c.Leader != "" || b.Ready(t.Context()) == nil {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	a.options.Node.network.(*cable).cut.Store(false)
+	awaitVoters(t, a, b)
+}

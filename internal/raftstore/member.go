@@ -76,7 +76,10 @@ func (s *Store) Cluster(ctx context.Context) (holdfast.Cluster, error) {
 		})
 	}
 	asked.Wait()
-	furthest := slices.MaxFunc(replies, func(a, b reply) int { return int(a.Applied) - int(b.Applied) }).Applied
+	var furthest uint64
+	for _, r := range replies {
+		furthest = max(furthest, r.Applied)
+	}
 	for i := range c.Nodes {
 		c.Nodes[i].API = replies[i].API
 		if c.Nodes[i].Role != holdfast.RoleAway {
