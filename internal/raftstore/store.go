@@ -110,10 +110,10 @@ type Store struct {
 	failed  chan error  // see Failed
 	leading atomic.Bool // the table is the latest, and the lease clock runs
 
-	ctx    context.Context // ends with Close
-	close  context.CancelFunc
-	done   sync.WaitGroup
-	closed chan struct{} // closed when nothing runs any more
+	ctx     context.Context // ends with Close
+	close   context.CancelFunc
+	done    sync.WaitGroup
+	written chan struct{} // closed when nothing is taken from the queue any more
 
 	stopping, once sync.Once
 }
@@ -136,7 +136,7 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 		queue:   make(chan *proposal, queueLength),
 		reads:   make(chan *read, queueLength),
 		failed:  make(chan error, 1),
-		closed:  make(chan struct{}),
+		written: make(chan struct{}),
 		route:   route{changed: make(chan struct{})},
 	}
 	s.Service = keeper.NewService(s.keeper, log{s}, options.KeepPlaces)
@@ -194,7 +194,6 @@ func (s *Store) Close() error {
 		s.done.Wait()
 		s.Wait()
 		s.failBatches(keeper.ErrStopping())
-		close(s.closed)
 		err = errors.Join(err, s.disk.Close())
 	})
 	return err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/internal/table"
 )
 
 func open(t testing.TB, dir string) *Store {
@@ -226,4 +227,24 @@ func contents(t *testing.T, s *Store) string {
 		}
 	}
 	return all
+}
+
+// However late a command comes, it is answered.
+func TestCommandsAreAnsweredWhileTheStoreIsClosed(t *testing.T) {
+	for range 30 {
+		s := open(t, t.TempDir())
+		var all sync.WaitGroup
+		for i := range 8 {
+			all.Go(func() {
+				for {
+					cmd := &table.Command{Op: table.Lock, UID: fmt.Sprint(i), Keys: holdfast.Keys(fmt.Sprint(i)), Exp: time.Hour}
+					if _, err := s.propose(context.Background(), cmd); err != nil {
+						return
+					}
+				}
+			})
+		}
+		s.Close()
+		all.Wait()
+	}
 }

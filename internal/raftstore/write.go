@@ -95,8 +95,9 @@ func (s *Store) propose(ctx context.Context, cmd *table.Command) (keeper.Result,
 	select {
 	case a := <-p.answer:
 		return p.heard(a)
-	case <-s.closed:
-		return keeper.Result{}, keeper.ErrStopping()
+	case <-s.written:
+		s.failQueue() // it may have come too late to be taken from there
+		return p.heard(<-p.answer)
 	}
 }
 
@@ -174,6 +175,7 @@ func errUnknown(format string, args ...any) *holdfast.Error {
 // waits while earlier entries are written becomes the next one, so that one
 // write to the disk serves many commands.
 func (s *Store) write() {
+	defer close(s.written)
 	slots := make(chan struct{}, inFlight)
 	var number uint64
 	for {
@@ -181,7 +183,6 @@ func (s *Store) write() {
 		select {
 		case first = <-s.queue:
 		case <-s.ctx.Done():
-			s.failQueue()
 			return
 		}
 		slots <- struct{}{}
