@@ -43,7 +43,7 @@ func newNode(t *testing.T, id, dir string, join ...*node) *node {
 	n.options = Options{
 		Dir: dir, Logger: slog.New(slog.DiscardHandler), KeepPlaces: 500 * time.Millisecond,
 		Node: &Node{
-			ID: id, PeerAddr: freeAddress(t), API: n.url, ElectionTimeout: 200 * time.Millisecond,
+			ID: id, PeerAddr: freeAddress(t), API: n.url, ElectionTimeout: time.Second, // the machine may be busy
 			Serve: serveLeading, network: &cable{},
 		},
 	}
