@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,20 +28,26 @@ type asking struct {
 	Patience time.Duration `default:"5s" placeholder:"DURATION" help:"How long to go on asking while no server can serve; without it 5s."`
 }
 
-// client gives a client of the servers that were named.
-func (a *asking) client() (*client.Client, error) {
+// servers are those that were named; the one that a client asks anyway, if
+// none was.
+func (a *asking) servers() []string {
 	servers := a.Server
-	if value := os.Getenv(serverVariable); len(servers) == 0 && value != "" {
-		servers = strings.Split(value, ",")
+	if len(servers) == 0 {
+		servers = strings.Split(cmp.Or(os.Getenv(serverVariable), client.DefaultServer), ",")
 	}
 	for i := range servers {
 		servers[i] = strings.TrimSpace(servers[i])
 	}
+	return servers
+}
+
+// client gives a client of the servers that were named.
+func (a *asking) client() (*client.Client, error) {
 	patience := a.Patience
 	if patience == 0 {
 		patience = -1 // ask each server once
 	}
-	locks, err := client.Options{Patience: patience}.New(servers...)
+	locks, err := client.Options{Patience: patience}.New(a.servers()...)
 	if err != nil {
 		return nil, usageError(err.Error())
 	}

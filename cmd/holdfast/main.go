@@ -24,6 +24,7 @@ type commands struct {
 	Show    showCommand    `cmd:"" help:"Show one key: who holds it, and who stands in line."`
 	Force   forceCommand   `cmd:"" help:"Release a key, whoever holds it."`
 	Cluster clusterCommand `cmd:"" help:"Show the nodes of a cluster, or change who is one."`
+	Bench   benchCommand   `cmd:"" help:"Put a server under load, and tell how much it bore."`
 	Backup  backupCommand  `cmd:"" help:"Write a durable server's whole state to standard output."`
 	Restore restoreCommand `cmd:"" help:"Make a new data directory of a backup."`
 	Version versionCommand `cmd:"" help:"Show the version."`
