@@ -1,6 +1,9 @@
 // Package feed hands events from a store to any number of watchers. The last
 // few thousand are kept, so that a watcher can resume; one that is slower
 // than that is told of the gap, and never holds up the store.
+//
+// Whoever resumes has watched before. So while nobody watches, and nobody has
+// for as many events as are kept, none are: they are only counted.
 package feed
 
 import (
@@ -25,9 +28,13 @@ const batch = 256
 type Feed struct {
 	mu    sync.Mutex
 	ring  []holdfast.Event // the event with ID i stands at (i-first) % Kept
-	first uint64           // ID of the first event of all
+	first uint64           // ID of the first event that was put into the ring
 	next  uint64           // ID of the next event
-	news  chan struct{}    // closed at the next event; nil while nobody waits
+
+	watchers int // how many there are
+	spare    int // how many events to keep although nobody watches
+
+	news chan struct{} // closed at the next event; nil while nobody waits
 
 	interrupted bool // see Interrupt
 
@@ -52,6 +59,17 @@ func (f *Feed) Publish(events []holdfast.Event) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.watchers == 0 {
+		if f.spare <= 0 {
+			f.ring = nil
+			f.next += uint64(len(events))
+			return
+		}
+		f.spare -= len(events)
+	}
+	if len(f.ring) == 0 {
+		f.first = f.next
+	}
 	for _, e := range events {
 		e.ID = f.next
 		f.next++
@@ -86,13 +104,18 @@ func (f *Feed) Close() { f.closeOne.Do(func() { close(f.closed) }) }
 // call, or after the one with the ID req.After. See [holdfast.Service].
 func (f *Feed) Watch(ctx context.Context, req holdfast.WatchRequest) iter.Seq2[holdfast.Event, error] {
 	f.mu.Lock()
+	f.watchers++
 	after := req.After
 	if after == 0 {
 		after = f.next - 1
 	}
 	renewed := f.renewed
 	f.mu.Unlock()
+	leave := sync.OnceFunc(f.leave)
+	unhook := context.AfterFunc(ctx, leave) // also when nobody ever ranges over it
 	return func(yield func(holdfast.Event, error) bool) {
+		defer leave()
+		defer unhook()
 		var found []holdfast.Event
 		for {
 			select {
@@ -122,6 +145,14 @@ func (f *Feed) Watch(ctx context.Context, req holdfast.WatchRequest) iter.Seq2[h
 			}
 		}
 	}
+}
+
+// leave is the end of a watcher, who may come back.
+func (f *Feed) leave() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.watchers--
+	f.spare = Kept
 }
 
 // read appends what req asks of the events after the one with ID after. It

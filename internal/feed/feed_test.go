@@ -65,32 +65,80 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// At the limit: exactly as many as are kept can be resumed over; one more,
-// and the gap is told.
+// At the limit: exactly as many as are kept can be resumed over, whether or
+// not somebody else watched meanwhile; one more, and the gap is told.
 func TestAGapIsTold(t *testing.T) {
-	f := New()
-	f.Publish(event("seen", "a"))
-	seen := take(t, f.Watch(t.Context(), holdfast.WatchRequest{After: f.next - 2}), 1)[0].ID
-	for range Kept {
+	for name, others := range map[string]int{"nobody else": 0, "others": 2} {
+		t.Run(name, func(t *testing.T) {
+			f := New()
+			for range others {
+				f.Watch(t.Context(), holdfast.WatchRequest{})
+			}
+			events := f.Watch(t.Context(), holdfast.WatchRequest{})
+			f.Publish(event("seen", "a"))
+			seen := take(t, events, 1)[0].ID
+			for range Kept {
+				f.Publish(event("x", "a"))
+			}
+			if got := take(t, f.Watch(t.Context(), holdfast.WatchRequest{After: seen}), Kept); got[0].Type != holdfast.EventGranted || got[0].ID != seen+1 {
+				t.Fatalf("%+v", got[0])
+			}
+			f.Publish(event("one more", "a"))
+			got := take(t, f.Watch(t.Context(), holdfast.WatchRequest{After: seen}), 2)
+			if got[0].Type != holdfast.EventGap || got[1].ID != seen+2 {
+				t.Fatalf("%+v", got)
+			}
+			// So it is for an ID of another life of the service.
+			for _, other := range []uint64{1, f.next + 1000} {
+				if got := take(t, f.Watch(t.Context(), holdfast.WatchRequest{After: other}), 1); got[0].Type != holdfast.EventGap {
+					t.Fatalf("%+v", got)
+				}
+			}
+		})
+	}
+}
+
+// What nobody can resume to is not kept: nothing before the first watcher, and
+// nothing later than so long after the last one. Its IDs are counted all the
+// same, so that the gap is told.
+func TestNothingIsKeptForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := New()
+		before := f.Next()
 		f.Publish(event("x", "a"))
-	}
-	if got := take(t, f.Watch(t.Context(), holdfast.WatchRequest{After: seen}), Kept); got[0].Type != holdfast.EventGranted || got[0].ID != seen+1 {
-		t.Fatalf("%+v", got[0])
-	}
-	f.Publish(event("one more", "a"))
-	got := take(t, f.Watch(t.Context(), holdfast.WatchRequest{After: seen}), 2)
-	if got[0].Type != holdfast.EventGap || got[1].ID != seen+2 {
-		t.Fatalf("%+v", got)
-	}
-	// So it is for an ID of another life of the service.
-	got = take(t, f.Watch(t.Context(), holdfast.WatchRequest{After: f.next + 1000}), 1)
-	if got[0].Type != holdfast.EventGap {
-		t.Fatalf("%+v", got)
-	}
-	got = take(t, f.Watch(t.Context(), holdfast.WatchRequest{After: 1}), 1)
-	if got[0].Type != holdfast.EventGap {
-		t.Fatalf("%+v", got)
-	}
+		if len(f.ring) != 0 || f.Next() != before+1 {
+			t.Fatalf("%d are kept, the next is %d after %d", len(f.ring), f.Next(), before)
+		}
+		if got := take(t, f.Watch(t.Context(), holdfast.WatchRequest{After: before - 1}), 1); got[0].Type != holdfast.EventGap || got[0].ID != before {
+			t.Fatalf("%+v", got)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		f.Watch(ctx, holdfast.WatchRequest{}) // and never looks
+		for range 3 * Kept {
+			f.Publish(event("x", "a"))
+		}
+		cancel()
+		synctest.Wait() // now it has left
+		for range Kept {
+			f.Publish(event("x", "a"))
+		}
+		if len(f.ring) != Kept {
+			t.Fatalf("%d are kept", len(f.ring))
+		}
+		f.Publish(append(event("x", "a"), event("y", "a")...))
+		if f.ring != nil {
+			t.Fatalf("%d are kept", len(f.ring))
+		}
+		last := f.Next() - 1
+		events := f.Watch(t.Context(), holdfast.WatchRequest{After: last}) // has missed nothing
+		f.Publish(event("z", "a"))
+		if got := take(t, events, 1); got[0].Key != "z" || got[0].ID != last+1 {
+			t.Fatalf("%+v", got)
+		}
+		if got := take(t, f.Watch(t.Context(), holdfast.WatchRequest{After: last - 1}), 2); got[0].Type != holdfast.EventGap || got[1].Key != "z" {
+			t.Fatalf("%+v", got)
+		}
+	})
 }
 
 func TestASlowWatcherHoldsNobodyUp(t *testing.T) {
