@@ -28,9 +28,13 @@ type Table struct {
 	owners   map[string]*owner
 	armed    map[*owner]struct{} // see owner
 
-	due   candidates // who may have become grantable; empty between commands
-	out   Outcome
-	probe hold // what lookups compare with; a field so that none allocates
+	due candidates // who may have become grantable; empty between commands
+	out Outcome
+
+	// What lookups compare with, and what a Lock command asks: fields so that
+	// they need not be allocated anew each time.
+	probe  hold
+	asking request
 }
 
 // hold is a hold as the table keeps it.
@@ -118,27 +122,28 @@ func (o *Outcome) reset() {
 }
 
 func (t *Table) lock(cmd *Command) {
-	r := request{place: newcomer, uid: cmd.UID, asks: cmd.Keys, exp: cmd.Exp, note: cmd.Note}
-	if t.grantable(&r) {
+	r := &t.asking
+	*r = request{place: newcomer, uid: cmd.UID, asks: cmd.Keys, exp: cmd.Exp, note: cmd.Note}
+	if t.grantable(r) {
 		t.out.Status = Granted
-		t.out.Tokens = t.grant(&r, t.out.Tokens)
+		t.out.Tokens = t.grant(r, t.out.Tokens)
 		return
 	}
 	if !cmd.Wait {
 		t.out.Status = Refused
-		t.nameBlockers(&r)
+		t.nameBlockers(r)
 		return
 	}
-	if w := t.findWaiter(&r); w != nil {
-		t.refresh(w, &r)
+	if w := t.findWaiter(r); w != nil {
+		t.refresh(w, r)
 		t.out.Status, t.out.Place = InLine, w.place
 		return
 	}
-	if cycle := t.circle(&r); cycle != nil {
+	if cycle := t.circle(r); cycle != nil {
 		t.out.Status, t.out.Cycle = Deadlock, cycle
 		return
 	}
-	t.out.Status, t.out.Place = InLine, t.join(&r)
+	t.out.Status, t.out.Place = InLine, t.join(r)
 }
 
 func (t *Table) unlock(cmd *Command) {
