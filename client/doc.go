@@ -53,13 +53,14 @@ unlocked.
 	return serve(held.Context(), held.Token("shard/7").Version)
 
 [Held.Context] is for what may only be done while the keys are held; its cause
-says why it ended: [ErrLost], [ErrUnlocked], or that of the ctx given to Hold.
-The end of a hold is reckoned from before the request for it was sent, and a
-tenth of its exp is kept in reserve. Err and Done of that context, and
-[Held.Err], compare the clock each time that they are called: a process that
-was stopped, or slept with its machine, sees at once that its time is over. A
-context that is derived from it hears of that only a moment later, from a
-timer. So let long work look at the context it was given now and then.
+says why it ended: [ErrEnded], [ErrNotExtended], [ErrUnlocked], or that of the
+ctx given to Hold. The end of a hold is reckoned from before the request for it
+was sent, and a tenth of its exp is kept in reserve. Err and Done of that
+context, and [Held.Err], compare the clock each time that they are called: a
+process that was stopped, or slept with its machine, sees at once that its time
+is over. A context that is derived from it hears of that only a moment later,
+from a timer. So let long work look at the context it was given now and then,
+or at [Held.Left], which tells how much longer it may use the hold.
 
 Each hold is an owner of its own, so that two goroutines exclude each other
 just as two machines do. ([UID] makes it otherwise.)
@@ -82,14 +83,15 @@ their Exp is.
 		lead.Unlock(ctx)
 	}
 
-[Election.Observe] follows who leads. For now it asks twice a second.
+[Election.Observe] follows who leads.
 
 # The calls themselves
 
 A [Client] is a [holdfast.Service] as well: Lock, Unlock, Extend, Check, List,
-Get and Force are calls of the HTTP interface, one for one, for those who keep
-tokens themselves. Refusals come back as [*holdfast.Error] with all that the
-server said. Watch is refused for now.
+Get, Force and Watch are calls of the HTTP interface, one for one, for those who
+keep tokens themselves. Refusals come back as [*holdfast.Error] with all that
+the server said. [Client.Watch] outlives the loss of a server: it goes on behind
+the last event seen.
 
 Lock, Unlock, Extend and Check share one connection to each server, the stream:
 what many goroutines ask at once goes out as one message, and so costs little

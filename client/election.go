@@ -5,13 +5,9 @@ import (
 	"iter"
 	"slices"
 	"sync"
-	"time"
 
 	"holdfast"
 )
-
-// observeEvery is how often an observer asks who leads.
-const observeEvery = 500 * time.Millisecond
 
 // Election lets those who campaign for the same key lead one after the other.
 // It is one of them, and safe for concurrent use.
@@ -92,26 +88,59 @@ func (e *Election) Leader(ctx context.Context) (Leader, error) {
 	return Leader{UID: holder.UID, Version: holder.Version, Note: holder.Note}, nil
 }
 
-// Observe gives who leads, and then each change. It asks twice a second, so
-// that who leads for a shorter time may go unseen. The sequence ends when ctx
-// ends, without an error, or after yielding one.
+// Observe gives who leads, and then each change, as soon as it happens. Who
+// leads for less time than it takes to ask may go unseen. When a server is
+// lost, it goes on at the next one. The sequence ends when ctx ends, without an
+// error, or after yielding one, when no server can be reached within the
+// client's patience.
 func (e *Election) Observe(ctx context.Context) iter.Seq2[Leader, error] {
 	return func(yield func(Leader, error) bool) {
-		for first, last := true, (Leader{}); ; first = false {
-			leader, err := e.Leader(ctx)
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		// Watching before looking: no change goes unnoticed in between.
+		events, err := e.client.Watch(ctx, holdfast.WatchRequest{Prefix: e.key})
+		var last Leader
+		if err == nil {
+			last, err = e.Leader(ctx)
+		}
+		if err != nil {
+			if ctx.Err() == nil {
+				yield(Leader{}, err)
+			}
+			return
+		}
+		if !yield(last, nil) {
+			return
+		}
+		for event, err := range events {
+			if err == nil && !e.concerns(&event) {
+				continue
+			}
+			leader := last
+			if err == nil {
+				leader, err = e.Leader(ctx)
+			}
 			switch {
 			case ctx.Err() != nil:
 				return
 			case err != nil:
 				yield(Leader{}, err)
 				return
-			case (first || leader != last) && !yield(leader, nil):
+			case leader != last && !yield(leader, nil):
 				return
 			}
 			last = leader
-			if !pause(ctx, observeEvery) {
-				return
-			}
 		}
 	}
+}
+
+// concerns says whether another one may lead after an event.
+func (e *Election) concerns(event *holdfast.Event) bool {
+	switch event.Type {
+	case holdfast.EventGap:
+		return true
+	case holdfast.EventGranted, holdfast.EventReleased, holdfast.EventExpired, holdfast.EventForced:
+		return event.Key == e.key
+	}
+	return false
 }

@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,33 +103,72 @@ func TestACampaignAfterTheEndOfAnEarlierOnesContext(t *testing.T) {
 	})
 }
 
-func TestAnObserverSeesEachChange(t *testing.T) {
-	within(t, func(t *testing.T, w *world) {
-		ctx, cancel := context.WithCancel(t.Context())
-		var seen []string
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			for leader, err := range w.client.Election("x").Observe(ctx) {
-				if err != nil {
-					t.Error(err)
-				}
-				seen = append(seen, leader.Note)
+// observe follows the election for a key. What it returns sees that the notes
+// of the leaders so far, by now, are these.
+func (w *world) observe(key string) (seen func(want ...string)) {
+	ctx, cancel := context.WithCancel(w.t.Context())
+	var got []string
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for leader, err := range w.client.Election(key).Observe(ctx) {
+			if err != nil {
+				w.t.Error(err)
 			}
-		}()
-		for _, note := range []string{"one", "two"} {
-			election := w.client.Election("x", client.Note(note))
-			time.Sleep(time.Minute)
-			w.campaign(election)
-			time.Sleep(time.Minute)
-			election.Resign(t.Context())
+			got = append(got, leader.Note)
 		}
-		time.Sleep(time.Minute)
+	}()
+	w.t.Cleanup(func() {
 		cancel()
 		<-ended
-		if len(seen) != 5 || seen[0] != "" || seen[1] != "one" || seen[2] != "" || seen[3] != "two" || seen[4] != "" {
-			t.Errorf("seen: %q", seen)
+	})
+	return func(want ...string) {
+		w.t.Helper()
+		synctest.Wait()
+		if !slices.Equal(got, want) {
+			w.t.Fatalf("seen %q, not %q", got, want)
 		}
+	}
+}
+
+func TestAnObserverSeesEachChangeAtOnce(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		seen := w.observe("x")
+		seen("")
+		one, two := w.client.Election("x", client.Note("one")), w.client.Election("x", client.Note("two"))
+		w.campaign(one)
+		seen("", "one")
+		time.Sleep(time.Hour) // it is extended meanwhile
+		w.campaign(w.client.Election("xy", client.Note("of something else")))
+		seen("", "one")
+		one.Resign(t.Context())
+		seen("", "one", "")
+		w.campaign(two)
+		seen("", "one", "", "two")
+		w.store.Force(t.Context(), holdfast.ForceRequest{Key: "x"})
+		seen("", "one", "", "two", "")
+		w.observe("x")("")
+		w.campaign(one)
+		w.observe("x")("one")
+	})
+}
+
+func TestAnObserverGoesOnWhenItsConnectionIsLost(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		seen := w.observe("x")
+		seen("")
+		w.network.setCut(true)
+		_, err := w.store.Lock(t.Context(), holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("x"), Exp: time.Hour, Note: "one"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(40 * time.Second)
+		seen("")
+		w.network.setCut(false)
+		time.Sleep(time.Minute)
+		seen("", "one")
+		w.store.Force(t.Context(), holdfast.ForceRequest{Key: "x"})
+		seen("", "one", "")
 	})
 }
 

@@ -12,9 +12,19 @@ import (
 )
 
 var (
-	// ErrLost is why a hold that was not unlocked is over: it was released by
-	// force, or could not be extended in time.
+	// ErrLost is why a hold that was not unlocked is over. It comes as one of
+	// the next two.
 	ErrLost = errors.New("the hold is lost")
+
+	// ErrEnded is an [ErrLost]: a server says that the hold is over. It was
+	// released by force, it ran out, or a server that keeps its state in
+	// memory has forgotten it. Somebody else may hold the keys by now.
+	ErrEnded = fmt.Errorf("%w: it has ended on the server", ErrLost)
+
+	// ErrNotExtended is an [ErrLost]: no server could be reached in time, or
+	// this process was stopped for too long. Nobody else can hold the keys yet
+	// when the context of the hold ends with it, but soon may.
+	ErrNotExtended = fmt.Errorf("%w: it could not be extended in time", ErrLost)
 
 	// ErrUnlocked is why a hold that was unlocked is over.
 	ErrUnlocked = errors.New("the hold was unlocked")
@@ -171,26 +181,46 @@ func (h *Held) Token(key string) holdfast.Token {
 func (h *Held) Context() context.Context { return &h.ctx }
 
 // Err is nil while the keys are certainly held, and then says why they are not:
-// [ErrLost], with more about it, or [ErrUnlocked].
+// [ErrEnded] or [ErrNotExtended], both of them [ErrLost], with more about it; or
+// [ErrUnlocked].
 func (h *Held) Err() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.check()
 }
 
+// Left is how much longer the hold can be used if it is not extended again: the
+// time until its Context ends. It is zero when the hold is over.
+func (h *Held) Left() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.check() != nil {
+		return 0
+	}
+	return h.left()
+}
+
+// Trouble is why the last attempt to extend the hold has failed; nil if it has
+// not. The next one may do better.
+func (h *Held) Trouble() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.trouble
+}
+
 // check is Err for those who have the mutex.
 func (h *Held) check() error {
 	if h.err == nil && h.left() <= 0 {
 		if h.trouble != nil {
-			h.over(fmt.Errorf("%w: it could not be extended in time: %w", ErrLost, h.trouble))
+			h.over(fmt.Errorf("%w: %w", ErrNotExtended, h.trouble))
 		} else {
-			h.over(fmt.Errorf("%w: it was not extended in time", ErrLost))
+			h.over(ErrNotExtended)
 		}
 	}
 	return h.err
 }
 
-// left is how much longer the hold can be used.
+// left is Left while the hold is not over.
 func (h *Held) left() time.Duration { return h.life - h.life/reserve - h.lives.since() }
 
 // over ends the hold on this side.
@@ -238,7 +268,7 @@ func (h *Held) part(of time.Duration) time.Duration {
 // extend asks for a new life. It says whether that has been settled.
 func (h *Held) extend(ctx context.Context) bool {
 	began := now()
-	ctx, cancel := context.WithTimeout(ctx, h.part(attempts))
+	ctx, cancel := context.WithTimeoutCause(ctx, h.part(attempts), errNoAnswer)
 	defer cancel()
 	extension, grace, err := h.client.extend(ctx, holdfast.ExtendRequest{UID: h.uid, Tokens: h.tokens, Exp: h.exp}, h.bind)
 	h.mu.Lock()
@@ -249,21 +279,23 @@ func (h *Held) extend(ctx context.Context) bool {
 		h.trouble = err
 		return false
 	case len(extension.Tokens) < len(h.tokens):
-		h.over(lost(h.tokens, extension.Tokens))
+		h.over(ended(h.tokens, extension.Tokens))
 	default:
 		h.lives, h.life, h.trouble = began, lifeOf(h.exp, grace), nil
 	}
 	return true
 }
 
-// lost says what is missing in kept.
-func lost(tokens, kept []holdfast.Token) error {
+var errNoAnswer = errors.New("no server answers")
+
+// ended says what is missing in kept.
+func ended(tokens, kept []holdfast.Token) error {
 	for _, token := range tokens {
 		if !slices.Contains(kept, token) {
-			return fmt.Errorf("%w: key %q was released by force, or its time ran out", ErrLost, token.Key)
+			return fmt.Errorf("%w: key %q was released by force, or its time ran out", ErrEnded, token.Key)
 		}
 	}
-	return ErrLost
+	return ErrEnded
 }
 
 // Unlock gives the keys back. From the moment of the call the hold is over on

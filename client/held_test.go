@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -142,7 +143,8 @@ func TestTheContextEndsBeforeTheHold(t *testing.T) {
 				t.Errorf("exp %v: the context ended after %v", exp, lasted)
 			}
 			overBecause(t, held, client.ErrLost)
-			if !strings.Contains(held.Err().Error(), "could not be extended") {
+			overBecause(t, held, client.ErrNotExtended)
+			if errors.Is(held.Err(), client.ErrEnded) || !strings.Contains(held.Err().Error(), "could not be extended in time: ") {
 				t.Errorf("the error does not say why: %v", held.Err())
 			}
 			time.Sleep(exp)
@@ -186,6 +188,34 @@ func TestAHoldOutlastsAShortCut(t *testing.T) {
 	})
 }
 
+// Left counts down to the end of the context, and each extension begins it
+// anew. Trouble says what keeps the next one from doing so.
+func TestWhatIsLeftOfAHold(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		transport := &http.Transport{DialContext: w.network.dial}
+		t.Cleanup(transport.CloseIdleConnections)
+		w.client = connectWith(t, client.Options{Transport: transport, Plain: true}, "one") // a stream stays cut for longer
+		held := w.hold(client.Exp(30 * time.Second))
+		after := func(d, want time.Duration, trouble bool) {
+			t.Helper()
+			time.Sleep(d)
+			if left := held.Left(); left != want || (held.Trouble() != nil) != trouble {
+				t.Fatalf("%v is left, not %v; trouble: %v", left, want, held.Trouble())
+			}
+		}
+		after(0, 27*time.Second, false)
+		after(9*time.Second, 18*time.Second, false)
+		after(2*time.Second, 26*time.Second, false) // it was extended at 10 s
+		w.network.setCut(true)
+		after(9*time.Second-1, 17*time.Second+1, false)
+		after(6*time.Second+2, 11*time.Second-1, true) // an attempt from 20 to 26 s has failed
+		w.network.setCut(false)
+		after(3*time.Second-1, 25*time.Second, false) // the next one, at 27 s, has not
+		held.Unlock(t.Context())
+		after(0, 0, false)
+	})
+}
+
 // The machine sleeps: the monotonic clock stands still, and no timer fires.
 func TestAHoldEndsWhileTheMachineIsSuspended(t *testing.T) {
 	within(t, func(t *testing.T, w *world) {
@@ -201,7 +231,7 @@ func TestAHoldEndsWhileTheMachineIsSuspended(t *testing.T) {
 		held.Unlock(t.Context())
 		held = w.hold(client.Exp(10 * time.Second))
 		client.Suspend(time.Hour)
-		overBecause(t, held, client.ErrLost) // Done looks as well
+		overBecause(t, held, client.ErrNotExtended) // Done looks as well
 
 		// Who does not look is told before long.
 		held.Unlock(t.Context())
@@ -223,6 +253,10 @@ func TestAForcedReleaseIsNoticedAtTheNextExtension(t *testing.T) {
 		w.store.Force(t.Context(), holdfast.ForceRequest{Key: "x"})
 		time.Sleep(3*time.Second + time.Millisecond)
 		overBecause(t, held, client.ErrLost)
+		overBecause(t, held, client.ErrEnded)
+		if errors.Is(held.Err(), client.ErrNotExtended) || held.Left() != 0 {
+			t.Errorf("%v, and %v is left", held.Err(), held.Left())
+		}
 		if !strings.Contains(held.Err().Error(), `"x"`) {
 			t.Errorf("the error does not name the key: %v", held.Err())
 		}
