@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -45,20 +44,19 @@ func (c *runCommand) around(locks *client.Client, path string) error {
 	if err != nil {
 		return err
 	}
-	since, err := confirm(locks, held, c.Exp)
-	if err != nil {
+	if held.Err() != nil {
 		c.giveBack(held)
-		return refusal(ctx, locks, err)
+		return &exit{statusLost, "the hold was lost before the command was run"}
 	}
 	group, err := startGroup(path, c.Command, c.environment(held))
 	if err != nil {
 		c.giveBack(held)
 		return notExecutable(c.Command[0], err)
 	}
-	g := &guard{since: since, exp: c.Exp, killAfter: c.KillAfter, group: group, held: held, signals: signals}
-	err = g.run(locks)
+	g := &guard{exp: c.Exp, killAfter: c.KillAfter, group: group, held: held, signals: signals}
+	err = g.run()
 	group.restoreTerminal()
-	if g.lost == nil {
+	if !g.lost {
 		c.giveBack(held)
 		return err
 	}
@@ -115,22 +113,21 @@ func (c *runCommand) giveBack(held *client.Held) {
 
 // guard watches over a command that runs under a hold.
 type guard struct {
-	since     time.Time // when the hold's life began
 	exp       time.Duration
 	killAfter time.Duration // after SIGTERM; 0 means never
 	group     *group
 	held      *client.Held
 	signals   <-chan os.Signal
 
-	lost error // why the command must end, if it must
+	lost bool // the hold is lost, or about to be: the command must end
 }
 
 // run watches over the command until it has ended. If the hold is lost, it
 // also ends all others in the group.
-func (g *guard) run(locks *client.Client) error {
+func (g *guard) run() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	notice := watch(ctx, locks, g.held, g.exp, g.since)
+	notice := watch(ctx, g.held, g.exp)
 	over := g.held.Context().Done()
 	kill := newAlarm()
 	for {
@@ -141,38 +138,39 @@ func (g *guard) run(locks *client.Client) error {
 			g.stopped(how)
 		case s := <-g.signals:
 			g.pass(s.(syscall.Signal), kill)
-		case n := <-notice:
-			g.end(n, kill)
-		case <-over: // its cause says why
-			over = nil
-			n := ending{context.Cause(g.held.Context()), time.Now()}
-			if g.lost == nil || errors.Is(g.lost, client.ErrLost) {
-				n.kill = n.kill.Add(graceOf(g.exp))
+		case <-notice:
+			notice = nil
+			if left := g.held.Left(); left > 0 { // or it is over, which has a case of its own
+				g.end(left, kill)
 			}
-			g.end(n, kill)
+		case <-over:
+			over = nil
+			g.over(kill)
 		case <-kill.C:
 			g.group.signal(syscall.SIGKILL)
 		}
 	}
 }
 
-// end tells the group to end, and says when it will be killed.
-func (g *guard) end(n ending, kill *alarm) {
-	if g.lost == nil {
-		g.lost = n.reason
-		fmt.Fprintf(os.Stderr, "holdfast: ending the command: %s\n", lostBecause(n.reason))
+// end tells the group to end, and kills it after so long. Who calls it again
+// only brings that forward.
+func (g *guard) end(grace time.Duration, kill *alarm) {
+	if !g.lost {
+		g.lost = true
+		fmt.Fprintf(os.Stderr, "holdfast: ending the command: %s\n", lostBecause(g.held))
 		g.group.signal(syscall.SIGTERM)
 		g.group.signal(syscall.SIGCONT) // or one that is stopped would not notice
 	}
-	kill.set(n.kill)
+	kill.set(time.Now().Add(grace))
 }
 
-// lostBecause says why the command must end.
-func lostBecause(reason error) string {
-	if errors.Is(reason, client.ErrLost) {
-		return oneLine(reason)
+// over is called when the hold is over on this side.
+func (g *guard) over(kill *alarm) {
+	if g.lost {
+		g.end(0, kill)
+	} else {
+		g.end(graceOf(g.exp), kill)
 	}
-	return "the hold could not be extended in time: " + plain(reason)
 }
 
 // pass passes a signal on.
@@ -200,14 +198,14 @@ func (g *guard) stopped(how syscall.Signal) {
 // ended gives what to end with when the command has ended. When the hold was
 // lost, it sees to it that nobody in the group is left.
 func (g *guard) ended(status syscall.WaitStatus, kill *alarm) error {
-	if g.lost == nil && errors.Is(g.held.Err(), client.ErrLost) {
-		g.end(ending{g.held.Err(), time.Now().Add(graceOf(g.exp))}, kill)
+	if g.held.Err() != nil && !g.lost {
+		g.over(kill)
 	}
 	code := status.ExitStatus()
 	if status.Signaled() {
 		code = statusSignal + int(status.Signal())
 	}
-	if g.lost == nil {
+	if !g.lost {
 		if code == 0 {
 			return nil
 		}
