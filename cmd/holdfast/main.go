@@ -22,6 +22,7 @@ type commands struct {
 	Check   checkCommand   `cmd:"" help:"Tell whether anybody holds one of the keys."`
 	Ls      lsCommand      `cmd:"" help:"List keys, who holds them, and who stands in line."`
 	Show    showCommand    `cmd:"" help:"Show one key: who holds it, and who stands in line."`
+	Watch   watchCommand   `cmd:"" help:"Print what happens to locks, as it happens."`
 	Force   forceCommand   `cmd:"" help:"Release a key, whoever holds it."`
 	Cluster clusterCommand `cmd:"" help:"Show the nodes of a cluster, or change who is one."`
 	Bench   benchCommand   `cmd:"" help:"Put a server under load, and tell how much it bore."`

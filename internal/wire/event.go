@@ -12,11 +12,27 @@ import (
 func AppendEvent(dst []byte, e holdfast.Event) []byte {
 	dst = strconv.AppendUint(append(dst, "id: "...), e.ID, 10)
 	dst = append(append(dst, "\nevent: "...), e.Type...)
-	dst = append(dst, "\ndata: "...)
-	if e.Type == holdfast.EventGap {
-		return append(dst, "{}\n\n"...)
+	dst = append(dst, "\ndata: {"...)
+	if e.Type != holdfast.EventGap {
+		dst = appendHappened(dst, e)
 	}
-	dst = appendText(append(dst, `{"key":`...), e.Key)
+	return append(dst, "}\n\n"...)
+}
+
+// AppendEventLine appends an event as one object of JSON: what stands in the
+// data of a server-sent event, behind its id and its type.
+func AppendEventLine(dst []byte, e holdfast.Event) []byte {
+	dst = strconv.AppendUint(append(dst, `{"id":`...), e.ID, 10)
+	dst = appendText(append(dst, `,"type":`...), string(e.Type))
+	if e.Type != holdfast.EventGap {
+		dst = appendHappened(append(dst, ','), e)
+	}
+	return append(dst, '}')
+}
+
+// appendHappened appends the members that tell what happened.
+func appendHappened(dst []byte, e holdfast.Event) []byte {
+	dst = appendText(append(dst, `"key":`...), e.Key)
 	dst = appendText(append(dst, `,"uid":`...), e.UID)
 	dst = appendMode(dst, e.Mode, e.Limit)
 	if e.Version != 0 {
@@ -29,7 +45,7 @@ func AppendEvent(dst []byte, e holdfast.Event) []byte {
 	if e.Reason != "" {
 		dst = appendText(append(dst, `,"reason":`...), e.Reason)
 	}
-	return append(dst, "}\n\n"...)
+	return dst
 }
 
 // Event is what stands in the data of an event.

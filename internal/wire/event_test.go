@@ -1,6 +1,9 @@
 package wire
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +30,19 @@ func TestAnEventReadsBackAsItWas(t *testing.T) {
 		got, err := ReadEvent(parts["id"], parts["event"], []byte(parts["data"]))
 		if err != nil || got != e {
 			t.Errorf("%v\nwrote %+v\nread  %+v", err, e, got)
+		}
+		line := AppendEventLine(nil, e)
+		var head struct {
+			ID   uint64 `json:"id"`
+			Type string `json:"type"`
+		}
+		if err := json.Unmarshal(line, &head); err != nil || bytes.ContainsRune(line, '\n') {
+			t.Errorf("%v: not one line of JSON: %q", err, line)
+		}
+		data := strings.Replace(string(line), fmt.Sprintf(`"id":%d,"type":%q`, head.ID, head.Type), "", 1)
+		got, err = ReadEvent(fmt.Sprint(head.ID), head.Type, []byte(strings.Replace(data, "{,", "{", 1)))
+		if err != nil || got != e {
+			t.Errorf("%v\nwrote %+v\nas %s", err, e, line)
 		}
 	}
 	if _, err := ReadEvent("x", "granted", []byte("{}")); err == nil {
