@@ -9,9 +9,12 @@ FUZZTIME = 10s
 # What `holdfast version` says; empty if it cannot be known.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
+# What `make release` builds for.
+PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+
 LDFLAGS = -s -w -X main.version=$(VERSION)
 
-.PHONY: help run build test test-typescript check needs bench fuzz clean
+.PHONY: help run build release test test-typescript check needs bench fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -21,6 +24,9 @@ run: ## start the service, its state in holdfast-data; flags: make run ARGS="-p 
 
 build: ## build bin/holdfast, one static binary
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/holdfast ./cmd/holdfast
+
+release: ## build for all platforms, archives with checksums in dist
+	@sh script/release.sh '$(or $(VERSION),devel)' '$(LDFLAGS)' $(PLATFORMS)
 
 # Go's tests stand last, so that their summary ends the output.
 test: check needs test-typescript ## check the code and run all tests; installs what they need
@@ -46,4 +52,4 @@ fuzz: ## run each fuzz target for FUZZTIME
 	@sh script/fuzz.sh $(FUZZTIME)
 
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin dist

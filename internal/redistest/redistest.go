@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package redistest starts real Redis servers for tests: each on a free port,
 // with its files in a directory that goes away with the test.
 package redistest
@@ -126,7 +128,7 @@ func (s *Server) Start() {
 	s.output = new(bytes.Buffer)
 	s.process = exec.Command(s.command, s.args...)
 	s.process.Stdout, s.process.Stderr = s.output, s.output
-	s.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	s.process.SysProcAttr = diesWithTest()
 	if err := s.process.Start(); err != nil {
 		s.t.Fatal(err)
 	}
