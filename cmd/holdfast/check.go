@@ -10,7 +10,7 @@ import (
 
 type checkCommand struct {
 	scripted
-	Key []string `arg:"" help:"Key to look at."`
+	Key []string `arg:"" complete:"@key" help:"Key to look at."`
 }
 
 // statusFree is what check ends with when nobody holds any of the keys.

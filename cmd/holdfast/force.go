@@ -12,7 +12,7 @@ import (
 type forceCommand struct {
 	scripted
 	Reason string `required:"" placeholder:"TEXT" help:"Why; for the record."`
-	Key    string `arg:"" help:"Key to release."`
+	Key    string `arg:"" complete:"@key" help:"Key to release."`
 }
 
 // Help is what stands between the usage line and the flags.

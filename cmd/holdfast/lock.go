@@ -17,7 +17,7 @@ type lockCommand struct {
 	wanted
 	Exp  time.Duration `placeholder:"DURATION" help:"How long the keys stay locked, such as 30s, if nobody extends the hold; without it as the server says."`
 	Wait time.Duration `short:"w" placeholder:"DURATION" help:"Stand in line for so long, such as 30s; without it not at all."`
-	Key  []string      `arg:"" help:"Key to lock."`
+	Key  []string      `arg:"" complete:"@key" help:"Key to lock."`
 }
 
 // Help is what stands between the usage line and the flags.

@@ -13,7 +13,7 @@ import (
 type lsCommand struct {
 	scripted
 	UID    string `name:"uid" placeholder:"UID" help:"Only keys on which this uid holds or waits."`
-	Prefix string `arg:"" optional:"" help:"Only keys that begin so."`
+	Prefix string `arg:"" optional:"" complete:"@key" help:"Only keys that begin so."`
 }
 
 // Help is what stands between the usage line and the flags.

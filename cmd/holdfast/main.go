@@ -29,6 +29,9 @@ type commands struct {
 	Backup  backupCommand  `cmd:"" help:"Write a durable server's whole state to standard output."`
 	Restore restoreCommand `cmd:"" help:"Make a new data directory of a backup."`
 	Version versionCommand `cmd:"" help:"Show the version."`
+
+	Completion completionCommand `cmd:"" help:"Print a script that lets a shell complete command lines."`
+	Complete   completeCommand   `cmd:"" hidden:"" help:"Answer such a script."`
 }
 
 const description = `Holdfast is a lock service: it gives one owner at a time the right to touch a

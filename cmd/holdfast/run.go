@@ -32,7 +32,7 @@ const (
 type runCommand struct {
 	asking
 	wanted
-	Key       []string       `short:"k" sep:"none" required:"" placeholder:"KEY" help:"Key to lock; may be given several times."`
+	Key       []string       `short:"k" sep:"none" required:"" complete:"@key" placeholder:"KEY" help:"Key to lock; may be given several times."`
 	NoWait    bool           `short:"n" xor:"wait" help:"Do not stand in line."`
 	Wait      *time.Duration `short:"w" xor:"wait" placeholder:"DURATION" help:"Stand in line for so long, such as 30s; without it, and without -n, without end."`
 	Exp       time.Duration  `default:"10s" placeholder:"DURATION" help:"How long the keys stay locked if this process dies; without it 10s. The command is ended when the hold could not be extended for two thirds of it."`

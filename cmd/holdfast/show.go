@@ -11,7 +11,7 @@ import (
 
 type showCommand struct {
 	scripted
-	Key string `arg:"" help:"Key to show."`
+	Key string `arg:"" complete:"@key" help:"Key to show."`
 }
 
 // Help is what stands between the usage line and the flags.

@@ -16,7 +16,7 @@ import (
 
 type watchCommand struct {
 	asking
-	Prefix string `placeholder:"PREFIX" help:"Only keys that begin so."`
+	Prefix string `complete:"@key" placeholder:"PREFIX" help:"Only keys that begin so."`
 	UID    string `name:"uid" placeholder:"UID" help:"Only what happens to this uid."`
 	After  uint64 `placeholder:"ID" help:"Begin behind the event with this id, if a server still knows what came then; without it from now on."`
 	JSON   bool   `name:"json" help:"Print each event as one line of JSON."`

@@ -20,7 +20,7 @@ import (
 // Load is what the clients do. Its tags are those of a command line.
 type Load struct {
 	Clients  int           `default:"64" placeholder:"N" help:"Clients, each with one call under way; without it 64."`
-	Keys     Keys          `default:"own" placeholder:"KEYS" help:"own: each client has a key of its own; shared: all want the same one; or a number: each takes one of so many, by chance. Without it own."`
+	Keys     Keys          `default:"own" complete:"own,shared" placeholder:"KEYS" help:"own: each client has a key of its own; shared: all want the same one; or a number: each takes one of so many, by chance. Without it own."`
 	Hold     time.Duration `placeholder:"DURATION" help:"How long a client keeps its key; without it not at all."`
 	Duration time.Duration `default:"10s" placeholder:"DURATION" help:"How long to measure; without it 10s."`
 	Warmup   time.Duration `default:"1s" placeholder:"DURATION" help:"How long to run before that; without it 1s."`
