@@ -2,7 +2,8 @@
 # Measures locks side by side: Holdfast in memory against Redis, and Holdfast
 # on disk against a Redis that syncs before it answers, both with go-redis. It
 # starts them on free ports, lets them take turns, and prints the medians as
-# the table of docs/benchmarks.md.
+# the table of docs/benchmarks.md: lock+unlock pairs a second, and in brackets
+# what the slowest client made of the mean.
 #
 #	script/bench.sh [DURATION] [ROUNDS]
 #
@@ -68,7 +69,7 @@ turn() {
 	name=$1
 	shift
 	case $name in
-	memory | durable) set -- holdfast bench --server "$(cat "$dir/$name.at")" "$@" ;;
+	memory | durable) set -- holdfast bench --server "$(cat "$dir/$name.at")" $calls "$@" ;;
 	*) set -- goredis --addr "$(cat "$dir/$name.at")" "$@" ;;
 	esac
 	result=$("$dir/$@" --json --duration "$duration" --warmup 500ms)
@@ -80,10 +81,12 @@ turn() {
 # median FILE
 median() { sort -n "$1" | sed -n "$(((rounds + 1) / 2))p"; }
 
-# row TITLE ARGS...: measure all in turn, and print the medians.
+# row TITLE CALLS ARGS...: measure all in turn, and print the medians. CALLS are
+# arguments for Holdfast alone.
 row() {
 	title=$1
-	shift
+	calls=$2
+	shift 2
 	rm -f "$dir"/*.pairs "$dir"/*.fair
 	round=0
 	while [ $round -lt "$rounds" ]; do
@@ -103,8 +106,10 @@ row() {
 
 echo '| clients | memory | Redis | ratio | durable | Redis, appendfsync always | ratio |'
 echo '| --- | --- | --- | --- | --- | --- | --- |'
-row '1' --clients 1
-row '64, own keys' --clients 64
-row '256, own keys' --clients 256
-row '64, one key' --clients 64 --keys shared
-row '64, one key, each held for 2 ms' --clients 64 --keys shared --hold 2ms
+row '1' '' --clients 1
+row '64' '' --clients 64
+row '256' '' --clients 256
+row '64, a stream each' '--conns 64' --clients 64
+row '64, plain HTTP' --http --clients 64
+row '64, one key' '' --clients 64 --keys shared
+row '64, one key, each held for 2 ms' '' --clients 64 --keys shared --hold 2ms

@@ -42,12 +42,15 @@ func (a *asking) servers() []string {
 }
 
 // client gives a client of the servers that were named.
-func (a *asking) client() (*client.Client, error) {
-	patience := a.Patience
-	if patience == 0 {
-		patience = -1 // ask each server once
+func (a *asking) client() (*client.Client, error) { return a.clientWith(client.Options{}) }
+
+// clientWith is client with other options beside its own.
+func (a *asking) clientWith(options client.Options) (*client.Client, error) {
+	options.Patience = a.Patience
+	if a.Patience == 0 {
+		options.Patience = -1 // ask each server once
 	}
-	locks, err := client.Options{Patience: patience}.New(a.servers()...)
+	locks, err := options.New(a.servers()...)
 	if err != nil {
 		return nil, usageError(err.Error())
 	}

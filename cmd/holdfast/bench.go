@@ -15,8 +15,8 @@ import (
 type benchCommand struct {
 	asking
 	bench.Load
-	Conns  int           `placeholder:"N" help:"Connections that the clients share; without it one for each."`
-	HTTP   bool          `name:"http" help:"Plain calls, one request each. So far there is nothing else."`
+	Conns  int           `placeholder:"N" help:"Connections that the clients share; without it 1, and with --http one for each."`
+	HTTP   bool          `name:"http" help:"Plain calls, each a request of its own, instead of a stream."`
 	Exp    time.Duration `default:"30s" placeholder:"DURATION" help:"How long a hold lives; without it 30s."`
 	Wait   time.Duration `default:"30s" placeholder:"DURATION" help:"How long a client stands in line; without it 30s."`
 	Shared bool          `help:"Lock the keys as shared."`
@@ -47,7 +47,10 @@ func (c *benchCommand) Validate() error {
 // Run measures, and prints the result.
 func (c *benchCommand) Run() error {
 	if c.Conns == 0 {
-		c.Conns = c.Clients
+		c.Conns = 1
+		if c.HTTP {
+			c.Conns = c.Clients
+		}
 	}
 	asks, err := (&wanted{Shared: c.Shared, Limit: c.Limit}).asks([]string{"bench"})
 	if err != nil {
@@ -81,7 +84,7 @@ func (c *benchCommand) Run() error {
 func (c *benchCommand) measure(ctx context.Context, ask holdfast.Ask) (bench.Result, error) {
 	conns := make([]*client.Client, c.Conns)
 	for i := range conns {
-		locks, err := c.client() // each has connections of its own
+		locks, err := c.clientWith(client.Options{Plain: c.HTTP}) // each has connections of its own
 		if err != nil {
 			return bench.Result{}, err
 		}
@@ -95,7 +98,10 @@ func (c *benchCommand) measure(ctx context.Context, ask holdfast.Ask) (bench.Res
 		}
 	})
 	result.Target = strings.Join(c.servers(), ",")
-	result.Calls, result.Conns = "http", c.Conns
+	result.Calls, result.Conns = "stream", c.Conns
+	if c.HTTP {
+		result.Calls = "http"
+	}
 	return result, err
 }
 
