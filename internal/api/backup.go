@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"log/slog"
 	"net/http"
 
 	"holdfast"
@@ -20,11 +21,14 @@ func (h *Handler) backup(x *exchange) error {
 		return nil
 	}
 	out := bufio.NewWriterSize(late{x}, 1<<16)
-	if err := h.options.Backup(x.request.Context(), out); err != nil {
-		return err
+	err := h.options.Backup(x.request.Context(), out)
+	if err == nil {
+		err = out.Flush()
 	}
-	h.options.Logger.Info("backed up", "by", x.request.RemoteAddr)
-	return out.Flush()
+	if x.written {
+		h.audit(x, "backup", slog.Bool("whole", err == nil))
+	}
+	return err
 }
 
 // late is an answer that begins with its first byte, so that what fails

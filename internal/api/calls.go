@@ -126,7 +126,9 @@ func (h *Handler) get(x *exchange) error {
 
 // force is DELETE /locks/{key}.
 func (h *Handler) force(x *exchange) error {
-	released, err := h.service.Force(x.request.Context(), holdfast.ForceRequest{Key: x.key, Reason: x.query["reason"]})
+	req := holdfast.ForceRequest{Key: x.key, Reason: x.query["reason"]}
+	released, err := h.service.Force(x.request.Context(), req)
+	h.auditForce(x, req, released, err)
 	if err != nil {
 		return err
 	}

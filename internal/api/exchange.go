@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"time"
 
 	"holdfast"
 	"holdfast/internal/wire"
@@ -39,6 +40,12 @@ type exchange struct {
 
 	contentType []string
 	written     bool
+
+	route   *route    // nil until it is found
+	id      string    // of the request; empty if it has none
+	status  int       // of the answer; zero if there is none
+	outcome string    // in one word; see record
+	began   time.Time // when the request came
 }
 
 var exchanges = sync.Pool{New: func() any {
@@ -47,7 +54,7 @@ var exchanges = sync.Pool{New: func() any {
 
 func newExchange(w http.ResponseWriter, r *http.Request) *exchange {
 	x := exchanges.Get().(*exchange)
-	x.writer, x.request, x.contentType = w, r, typeJSON
+	x.writer, x.request, x.contentType, x.began = w, r, typeJSON, time.Now()
 	return x
 }
 
@@ -70,8 +77,14 @@ func (x *exchange) write(status int) {
 	if len(x.out) > ownLength {
 		header.Set("Content-Length", strconv.Itoa(len(x.out)))
 	}
-	x.writer.WriteHeader(status)
+	x.begin(status)
 	_, _ = x.writer.Write(x.out) // an error means that the client has gone
+}
+
+// begin sends the header.
+func (x *exchange) begin(status int) {
+	x.status = status
+	x.writer.WriteHeader(status)
 }
 
 // stream begins an answer that has no end yet. Whoever calls it writes the
@@ -80,7 +93,7 @@ func (x *exchange) stream(contentType []string) endless {
 	x.written = true
 	x.writer.Header()["Content-Type"] = contentType
 	x.writer.Header()["Cache-Control"] = noStore
-	x.writer.WriteHeader(http.StatusOK)
+	x.begin(http.StatusOK)
 	s := endless{x.writer, http.NewResponseController(x.writer)}
 	s.flush()
 	return s
@@ -110,5 +123,6 @@ func (x *exchange) refuse(refusal *holdfast.Error) {
 	}
 	x.out = wire.AppendError(x.out[:0], refusal)
 	x.contentType = typeJSON
+	x.outcome = string(refusal.Code)
 	x.write(wire.Status(refusal.Code))
 }

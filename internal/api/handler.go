@@ -43,8 +43,12 @@ type Options struct {
 	Lost error
 
 	// Logger is told what a client is not: panics and unexpected failures of
-	// the service. Nil means slog.Default.
+	// the service, and, at LevelAudit, what was done by force. Nil means
+	// slog.Default.
 	Logger *slog.Logger
+
+	// AccessLog asks for a line about every request.
+	AccessLog bool
 }
 
 // DefaultBindGrace is for how long a client that has lost its connection may
@@ -104,10 +108,16 @@ func (h *Handler) untilStop(ctx context.Context) (context.Context, func()) {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := newExchange(w, r)
 	defer x.free()
+	defer h.record(x)
 	defer h.rescue(x)
+	x.identify()
+	if h.options.AccessLog {
+		x.nameIt()
+	}
 	err := h.serve(x)
 	switch {
 	case x.written && err != nil:
+		x.outcome = outcomeGone
 		panic(http.ErrAbortHandler) // half an answer cannot be taken back
 	case x.written:
 	case err != nil:
@@ -125,6 +135,7 @@ func (h *Handler) serve(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	x.route = route
 	if err := x.readQuery(route.query); err != nil {
 		return err
 	}
@@ -151,21 +162,22 @@ func (h *Handler) refuse(x *exchange, err error) {
 			// one that has only closed its side of the connection would read.
 			panic(http.ErrAbortHandler)
 		}
-		refusal = h.failure(x.request.Method, x.request.URL.Path, err)
+		refusal = h.failure(x.nameIt(), x.request.Method, x.request.URL.Path, err)
 	}
 	x.refuse(refusal)
 }
 
-// failure is the refusal for something that nobody has foreseen.
-func (h *Handler) failure(method, path string, err error) *holdfast.Error {
-	h.options.Logger.Error("a request failed", "method", method, "path", path, "error", err)
+// failure is the refusal for something that nobody has foreseen. The id is that
+// of the request; empty if it has none.
+func (h *Handler) failure(id, method, path string, err error) *holdfast.Error {
+	h.options.Logger.Error("a request failed", "request_id", id, "method", method, "path", path, "error", err)
 	return unexpected(err)
 }
 
 // panicked is the refusal for a request that has panicked.
-func (h *Handler) panicked(method, path string, value any) *holdfast.Error {
+func (h *Handler) panicked(id, method, path string, value any) *holdfast.Error {
 	h.options.Logger.Error("a request panicked",
-		"method", method, "path", path, "panic", value, "stack", string(debug.Stack()))
+		"request_id", id, "method", method, "path", path, "panic", value, "stack", string(debug.Stack()))
 	return unexpected(nil)
 }
 
@@ -184,8 +196,9 @@ func (h *Handler) rescue(x *exchange) {
 	if value == http.ErrAbortHandler {
 		panic(value)
 	}
-	refusal := h.panicked(x.request.Method, x.request.URL.Path, value)
+	refusal := h.panicked(x.nameIt(), x.request.Method, x.request.URL.Path, value)
 	if x.written {
+		x.outcome = outcomeGone
 		panic(http.ErrAbortHandler) // half an answer cannot be taken back
 	}
 	x.refuse(refusal)

@@ -48,6 +48,7 @@ var upgrader = websocket.Upgrader{
 // is left to write: so nobody has to be woken for it.
 type stream struct {
 	handler *Handler
+	id      string // of the request that opened it; empty if it has none
 	socket  *websocket.Conn
 	ctx     context.Context // ends with the connection
 	end     context.CancelCauseFunc
@@ -85,14 +86,14 @@ func (h *Handler) openStream(x *exchange) error {
 		x.writer.Header().Set("Upgrade", "websocket")
 		return holdfast.Invalid("Upgrade: this path is for WebSocket connections")
 	}
-	socket, err := upgrader.Upgrade(x.writer, x.request, nil)
+	socket, err := upgrader.Upgrade(x.writer, x.request, http.Header{headerRequestID: x.writer.Header()[headerRequestID]})
 	if err != nil {
 		_, refused := errors.AsType[websocket.HandshakeError](err)
 		x.written = !refused
 		return holdfast.Invalid("Upgrade: %v", err)
 	}
-	x.written = true
-	s := &stream{handler: h, socket: socket, calls: map[uint64]context.CancelCauseFunc{}, tied: map[tie]time.Time{}}
+	x.written, x.status = true, http.StatusSwitchingProtocols
+	s := &stream{handler: h, id: x.id, socket: socket, calls: map[uint64]context.CancelCauseFunc{}, tied: map[tie]time.Time{}}
 	s.changed.L = &s.mu
 	s.ctx, s.end = context.WithCancelCause(context.WithoutCancel(x.request.Context()))
 	h.streams.run(s)
@@ -310,7 +311,7 @@ func (s *stream) answer(ctx context.Context, call *wire.Request, a *answers) {
 	case ctx.Err() != nil:
 		refusal = holdfast.Unavailable(err, "the connection has ended") // so that nobody reads it
 	default:
-		refusal = s.handler.failure("stream", call.Op.String(), err)
+		refusal = s.handler.failure(s.id, "stream", call.Op.String(), err)
 	}
 	a.text = wire.AppendRefusal(a.text[:begin], call.ID, refusal)
 }
@@ -319,7 +320,7 @@ func (s *stream) answer(ctx context.Context, call *wire.Request, a *answers) {
 func (s *stream) do(ctx context.Context, call *wire.Request, out []byte) (_ []byte, err error) {
 	defer func() {
 		if value := recover(); value != nil {
-			err = s.handler.panicked("stream", call.Op.String(), value)
+			err = s.handler.panicked(s.id, "stream", call.Op.String(), value)
 		}
 	}()
 	head := wire.Head{ID: call.ID, Status: http.StatusOK}
