@@ -28,6 +28,7 @@ var flagGroups = []kong.Group{
 	{Key: "locks", Title: "Locks:"},
 	{Key: "store", Title: "Where the state is kept:"},
 	{Key: "cluster", Title: "As a node of a cluster:"},
+	{Key: "log", Title: "What it says:"},
 }
 
 type serveCommand struct {
@@ -46,6 +47,8 @@ type serveCommand struct {
 	KeepPlaces time.Duration `group:"store" default:"5s" placeholder:"DURATION" variable:"KEEP_PLACES" help:"On disk only: how long the place in line of a client is kept that has lost its server, for it to come back; without it 5s."`
 
 	nodeSettings
+
+	logging
 }
 
 // Help is what stands between the usage line and the flags.
@@ -73,7 +76,7 @@ func (c *serveCommand) Run() (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
-	log := newLogger(os.Stderr)
+	log := c.logger(os.Stderr)
 	listener, err := c.listen()
 	if err != nil {
 		return err
@@ -87,7 +90,7 @@ func (c *serveCommand) Run() (err error) {
 	log.Info("listening", "url", "http://"+listener.Addr().String(), "store", store.name, "version", buildVersion())
 	server := api.NewServer(api.New(store, api.Options{
 		DefaultExp: time.Duration(c.DefaultExpiry), BindGrace: time.Duration(c.BindGrace), Prompt: store.prompt,
-		Ready: store.ready, Backup: store.backup, Cluster: store.cluster, Logger: log,
+		Ready: store.ready, Backup: store.backup, Cluster: store.cluster, Logger: log, AccessLog: c.AccessLog,
 	}))
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

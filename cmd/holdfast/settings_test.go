@@ -2,6 +2,7 @@ package main
 
 import (
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,6 +61,10 @@ func TestPrecedence(t *testing.T) {
 			second(5), "2000", "3000", "4000", second(2), second(3), second(4)},
 		{"DATA_DIR", []string{"--data-dir"}, func(c serveCommand) any { return c.DataDir },
 			nonEmpty("holdfast-data"), "a", "b", "c", nonEmpty("a"), nonEmpty("b"), nonEmpty("c")},
+		{"LOG_LEVEL", []string{"--log-level"}, func(c serveCommand) any { return c.LogLevel },
+			logLevel(slog.LevelInfo), "debug", "warn", "error", logLevel(slog.LevelDebug), logLevel(slog.LevelWarn), logLevel(slog.LevelError)},
+		{"LOG_FORMAT", []string{"--log-format"}, func(c serveCommand) any { return c.LogFormat },
+			logFormat(""), "text", "json", "text", textLog, jsonLog, textLog},
 	}
 	type row struct {
 		name        string
@@ -133,6 +138,9 @@ func TestWrongValues(t *testing.T) {
 		{"--host", "HOST", "localhost:3000", hostOnly + `"localhost:3000"`},
 		{"--host", "HOST", "http://localhost", hostOnly + `"http://localhost"`},
 		{"--redis-host", "REDIS_HOST", "[::1]:6379", hostOnly + `"[::1]:6379"`},
+		{"--log-level", "LOG_LEVEL", "loud", `must be debug, info, warn or error, not "loud"`},
+		{"--log-level", "LOG_LEVEL", "INFO+1", `must be debug, info, warn or error, not "INFO+1"`},
+		{"--log-format", "LOG_FORMAT", "xml", `must be text or json, not "xml"`},
 	} {
 		t.Run(row.variable+"="+row.value, func(t *testing.T) {
 			check := func(source string, err error, want string) {
@@ -150,6 +158,23 @@ func TestWrongValues(t *testing.T) {
 			_, err = parsed(t, nil, nil, row.variable+"='"+row.value+"'\n")
 			check(".env", err, row.flag+": "+row.variable+" in .env: "+row.want)
 		})
+	}
+}
+
+// A setting that is on or off may come from a variable, too.
+func TestAccessLogSetting(t *testing.T) {
+	for value, want := range map[string]bool{"": false, "true": true, "1": true, "false": false} {
+		command, err := parsed(t, nil, map[string]string{"ACCESS_LOG": value}, "")
+		if err != nil || command.AccessLog != want {
+			t.Errorf("ACCESS_LOG=%s: got %v, %v", value, command.AccessLog, err)
+		}
+	}
+	if _, err := parsed(t, nil, map[string]string{"ACCESS_LOG": "perhaps"}, ""); status(err) != statusUsage {
+		t.Errorf("ACCESS_LOG=perhaps: got %v", err)
+	}
+	command, err := parsed(t, []string{"--access-log=false"}, map[string]string{"ACCESS_LOG": "true"}, "")
+	if err != nil || command.AccessLog {
+		t.Errorf("--access-log=false: got %v, %v", command.AccessLog, err)
 	}
 }
 
@@ -245,6 +270,7 @@ func TestExampleDotenv(t *testing.T) {
 	want := serveCommand{
 		Port: 3000, Host: "localhost", DefaultExpiry: lifetime(time.Second), BindGrace: lifetime(5 * time.Second), DataDir: "holdfast-data",
 		RedisHost: "localhost", RedisPort: 6379, RedisURL: "redis://user:password@localhost:6379/0",
+		logging: logging{LogFormat: jsonLog, AccessLog: true},
 	}
 	if command != want {
 		t.Errorf("got  %+v\nwant %+v", command, want)
