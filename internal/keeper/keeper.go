@@ -13,6 +13,7 @@ import (
 	"holdfast"
 	"holdfast/internal/feed"
 	"holdfast/internal/lease"
+	"holdfast/internal/stats"
 	"holdfast/internal/table"
 )
 
@@ -31,7 +32,8 @@ type Keeper struct {
 	armed time.Time     // when the clock's owner will look again; zero for never
 	wake  chan struct{} // there is a deadline before armed
 
-	feed *feed.Feed
+	feed   *feed.Feed
+	counts *stats.Counts
 }
 
 // call is a place in line and the requests that wait at it: usually one, but
@@ -74,6 +76,8 @@ func New(floor uint64) *Keeper {
 		calls: make(map[uint64]*call),
 		wake:  make(chan struct{}, 1),
 		feed:  feed.New(),
+
+		counts: stats.NewCounts(),
 	}
 }
 
@@ -94,10 +98,12 @@ func (k *Keeper) Apply(cmd *table.Command) Result {
 }
 
 func (k *Keeper) apply(cmd *table.Command) *table.Outcome {
+	before := k.table.Version()
 	out := k.table.Apply(cmd)
 	if k.clock != nil {
 		k.clock.Follow(out.Events)
 		k.rearm()
+		k.count(cmd.Op, out, k.table.Version()-before)
 	}
 	k.feed.Publish(out.Events)
 	for i := range out.Grants {
@@ -124,6 +130,7 @@ func (k *Keeper) leave(place uint64, grant *table.Grant) {
 		k.expect(grant.UID, grant.Tokens)
 	}
 	if ok {
+		k.countWait(c)
 		delete(k.calls, place)
 		close(c.over)
 	}

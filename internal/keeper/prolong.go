@@ -43,6 +43,7 @@ func (k *Keeper) Prolong(cmd *table.Command) (Result, bool) {
 	k.clock.Follow(events)
 	k.rearm()
 	k.feed.Publish(events)
+	k.counts.Extensions.Add(uint64(len(events)))
 	k.expect(cmd.UID, r.Tokens)
 	return r, true
 }

@@ -20,6 +20,10 @@ import (
 // and has ended once its last one is over, so that rounding only ever makes
 // it longer.
 type Clock struct {
+	// Ended, if not nil, is told of every hold that is over how long it was
+	// held, in whole milliseconds.
+	Ended func(held time.Duration)
+
 	start  time.Time
 	leases map[name]*lease
 	queue  queue
@@ -84,6 +88,9 @@ func (c *Clock) end(n name) {
 	if l, ok := c.leases[n]; ok {
 		heap.Remove(&c.queue, l.index)
 		delete(c.leases, n)
+		if c.Ended != nil {
+			c.Ended(c.heldFor(l))
+		}
 	}
 }
 
@@ -95,9 +102,10 @@ func (c *Clock) Left(key, uid string) (left, held time.Duration) {
 	if !ok {
 		return 0, 0
 	}
-	now := c.nextMilli()
-	return millis(max(0, l.deadline-now)), millis(max(0, now-l.since))
+	return millis(max(0, l.deadline-c.nextMilli())), c.heldFor(l)
 }
+
+func (c *Clock) heldFor(l *lease) time.Duration { return millis(max(0, c.nextMilli()-l.since)) }
 
 // Expect notes that an answer is under way that tells the owner of these
 // holds. It must be followed by Tell or Doubt.

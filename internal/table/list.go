@@ -102,11 +102,16 @@ func (t *Table) Prolongs(cmd *Command) []holdfast.Hold {
 // Places gives the places in line, first come first.
 func (t *Table) Places() []uint64 {
 	places := make([]uint64, 0, t.requests.Len())
-	t.requests.Scan(func(r *request) bool {
-		places = append(places, r.place)
+	t.EachPlace(func(place uint64) bool {
+		places = append(places, place)
 		return true
 	})
 	return places
+}
+
+// EachPlace yields the places in line, first come first, until yield says no.
+func (t *Table) EachPlace(yield func(place uint64) bool) {
+	t.requests.Scan(func(r *request) bool { return yield(r.place) })
 }
 
 // Key gives the state of one key, held or not.
