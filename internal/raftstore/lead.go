@@ -56,12 +56,15 @@ func (s *Store) takeOver() (stop func()) {
 		}
 		s.keeper.StartClock()
 		s.leading.Store(true)
+		s.options.Logger.Info("leading", "term", s.raft.CurrentTerm())
 		s.reroute()
 		done.Go(func() { s.keeper.LeaveEmptyPlaces(ctx, log{s}, s.options.KeepPlaces) })
 		s.keeper.WatchOver(ctx, log{s})
 	})
 	return func() {
-		s.leading.Store(false)
+		if s.leading.Swap(false) {
+			s.options.Logger.Info("not leading any more", "term", s.raft.CurrentTerm())
+		}
 		cancel()
 		done.Wait()
 		s.keeper.SendAway()

@@ -195,7 +195,7 @@ func (s *Store) config(id raft.ServerID) *raft.Config {
 // run starts raft. A directory without any state becomes that of a cluster of
 // these founders; without them it waits for a leader to tell.
 func (s *Store) run(config *raft.Config, transport raft.Transport, founders ...raft.Server) error {
-	cache, err := raft.NewLogCache(512, s.disk.writes)
+	cache, err := raft.NewLogCache(512, measured{s.disk.writes, s.counts})
 	if err != nil {
 		return err
 	}
@@ -213,6 +213,7 @@ func (s *Store) run(config *raft.Config, transport raft.Transport, founders ...r
 	if err != nil {
 		return fmt.Errorf("the store cannot be started from %s: %w", s.options.Dir, err)
 	}
+	s.watchLeader(config.LocalID)
 	return nil
 }
 

@@ -107,6 +107,7 @@ type Store struct {
 	reads   chan *read
 	batches sync.Map // batch number → *batch: entries of this process that are under way
 
+	counts  *counts
 	failed  chan error  // see Failed
 	leading atomic.Bool // the table is the latest, and the lease clock runs
 
@@ -135,6 +136,7 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 		disk:    d,
 		queue:   make(chan *proposal, queueLength),
 		reads:   make(chan *read, queueLength),
+		counts:  newCounts(),
 		failed:  make(chan error, 1),
 		written: make(chan struct{}),
 		route:   route{changed: make(chan struct{})},

@@ -188,6 +188,7 @@ func (s *Store) write() {
 		slots <- struct{}{}
 		number++
 		b := &batch{number: number, began: time.Now(), proposals: s.gather(first)}
+		s.counts.commands.Add(int64(len(b.proposals)))
 		s.batches.Store(b.number, b)
 		future := s.raft.Apply(s.encode(b), 0)
 		s.done.Go(func() {
