@@ -89,7 +89,9 @@ func (s *Store) do(ctx context.Context, script *rueidis.Lua, args []string) (rue
 		bounded, cancel = context.WithTimeout(ctx, s.options.Timeout)
 		defer cancel()
 	}
+	began := time.Now()
 	message, err := script.Exec(bounded, *client, s.root, args).ToMessage()
+	s.counts.roundTrip(began, err)
 	if err != nil {
 		return message, s.failure(ctx, err)
 	}

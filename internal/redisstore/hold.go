@@ -29,6 +29,7 @@ func (s *Store) Unlock(ctx context.Context, req holdfast.UnlockRequest) ([]strin
 		case ok && n == 0:
 			return []string{}, nil
 		case ok:
+			s.counts.released(token)
 			return []string{token.Key}, nil
 		}
 	}
@@ -41,6 +42,7 @@ func (s *Store) Unlock(ctx context.Context, req holdfast.UnlockRequest) ([]strin
 		if n, _ := message.AsInt64(); n == 0 {
 			return []string{}, nil
 		}
+		s.counts.released(req.Tokens[0])
 		return []string{req.Tokens[0].Key}, nil
 	}
 	answer, err := message.ToArray()
@@ -54,6 +56,7 @@ func (s *Store) Unlock(ctx context.Context, req holdfast.UnlockRequest) ([]strin
 			return nil, answerError(answer)
 		}
 		keys[i] = req.Tokens[n-1].Key
+		s.counts.released(req.Tokens[n-1])
 	}
 	return keys, nil
 }
@@ -99,6 +102,7 @@ func (s *Store) Extend(ctx context.Context, req holdfast.ExtendRequest) (holdfas
 			}
 			extension.Tokens = append(extension.Tokens, holdfast.Token{Key: key, Version: uint64(version)})
 		}
+		s.counts.Extensions.Add(uint64(len(extension.Tokens)))
 		return extension, nil
 	}
 	next := 1
@@ -115,6 +119,7 @@ func (s *Store) Extend(ctx context.Context, req holdfast.ExtendRequest) (holdfas
 			extension.Lost = append(extension.Lost, token)
 		}
 	}
+	s.counts.Extensions.Add(uint64(len(extension.Tokens)))
 	return extension, nil
 }
 
@@ -140,5 +145,6 @@ func (s *Store) Force(ctx context.Context, req holdfast.ForceRequest) ([]holdfas
 		}
 		released = append(released, holdfast.Released{Key: req.Key, UID: uid, Version: uint64(version)})
 	}
+	s.counts.Forced.Add(uint64(len(released)))
 	return released, nil
 }

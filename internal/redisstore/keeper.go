@@ -99,6 +99,7 @@ func (s *Store) tick(ctx context.Context, age string) (done, soon int64, err err
 	if f.number() == 0 {
 		s.reconcileSoon() // Redis has lost its data, or took this server for dead
 	}
+	s.counts.Expiries.Add(uint64(f.number()))
 	return done, soon, nil
 }
 

@@ -84,6 +84,7 @@ func status(answer []rueidis.RedisMessage) string {
 func (s *Store) answered(answer []rueidis.RedisMessage, req holdfast.LockRequest) (holdfast.Grant, error) {
 	if len(answer) == 1 && answer[0].IsInt64() && len(req.Keys) == 1 {
 		s.endsIn(req.Exp.Milliseconds())
+		s.counts.Grants.Add(1)
 		version, _ := answer[0].AsInt64()
 		return holdfast.Grant{Tokens: []holdfast.Token{{Key: req.Keys[0].Key, Version: uint64(version)}}, Exp: req.Exp}, nil
 	}
@@ -105,6 +106,7 @@ func (s *Store) answered(answer []rueidis.RedisMessage, req holdfast.LockRequest
 			}
 			grant.Tokens[i] = holdfast.Token{Key: req.Keys[i].Key, Version: uint64(version)}
 		}
+		s.counts.Grants.Add(1)
 		return grant, nil
 	case "locked", "left":
 		blockers, err := readBlockers(answer[1:])
@@ -113,6 +115,7 @@ func (s *Store) answered(answer []rueidis.RedisMessage, req holdfast.LockRequest
 		}
 		return holdfast.Grant{}, holdfast.Locked(blockers)
 	case "deadlock":
+		s.counts.Deadlocks.Add(1)
 		var cycle []holdfast.Link
 		for i := 1; i+1 < len(answer); i += 2 {
 			uid, _ := answer[i].ToString()

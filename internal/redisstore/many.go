@@ -137,6 +137,7 @@ func (s *Store) lockTogether(req holdfast.LockRequest) (grant holdfast.Grant, ok
 		return holdfast.Grant{}, ok, done, err
 	}
 	s.endsIn(req.Exp.Milliseconds())
+	s.counts.Grants.Add(1)
 	return holdfast.Grant{
 		Tokens: []holdfast.Token{{Key: req.Keys[0].Key, Version: uint64(version)}},
 		Exp:    req.Exp.Truncate(time.Millisecond),

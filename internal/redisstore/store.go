@@ -80,6 +80,8 @@ type Store struct {
 	requests  sync.WaitGroup // those that wait in line
 	stop      context.CancelFunc
 
+	counts *counts
+
 	many  many
 	feed  *feed.Feed
 	watch watchers
@@ -127,6 +129,7 @@ func open(ctx context.Context, options Options, scripts *scripts) (*Store, error
 		comparing: make(chan struct{}, 1),
 		closing:   make(chan struct{}),
 		feed:      feed.New(),
+		counts:    newCounts(),
 		trouble:   errNotTried,
 	}
 	s.nextEnd.Store(math.MaxInt64)

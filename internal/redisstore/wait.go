@@ -22,6 +22,7 @@ type call struct {
 	// Guarded by Store.mu.
 	waiting int                    // requests that wait here
 	place   string                 // in line; "" until it is known
+	since   time.Time              // when the first of them came
 	news    chan struct{}          // closed when it may have been let in
 	over    bool                   // Redis need not know of the call any more …
 	answer  []rueidis.RedisMessage // … because this grant was claimed; or nil
@@ -66,6 +67,7 @@ func (s *Store) lockInLine(ctx context.Context, req holdfast.LockRequest, args [
 			continue
 		}
 		word, answer, err := s.await(ctx, c, over.C)
+		s.counts.waited(c.since, word)
 		switch {
 		case err != nil:
 			return holdfast.Grant{}, err
@@ -92,6 +94,7 @@ func (s *Store) join(ask string) *call {
 		c = &call{
 			ask:      ask,
 			ticket:   strconv.FormatUint(s.tickets, 36),
+			since:    time.Now(),
 			news:     make(chan struct{}),
 			claiming: make(chan struct{}, 1),
 		}

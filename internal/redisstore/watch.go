@@ -113,7 +113,8 @@ func (s *Store) lastEvent(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	f := fields{answer[len(answer)-1:]}
+	f := fields{answer[len(answer)-2:]}
+	s.counts.Expiries.Add(uint64(f.number()))
 	return uint64(f.number()), nil
 }
 

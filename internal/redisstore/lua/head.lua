@@ -21,6 +21,8 @@
 --   armed          set: the owners among them who wait themselves
 --   servers        sorted set: servers with waiters, by when they count as dead
 --   s:SERVER       set: the places that a server answers for
+--   expired        string: how many holds have run out that no server was told of
+--                  yet; gone after a minute
 --   watched        string: the ID of the last event; there only while somebody
 --                  follows events
 --

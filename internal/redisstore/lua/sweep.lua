@@ -1,3 +1,11 @@
+-- Ends a hold that has run out. Of how many did, the next server that ticks is
+-- told.
+local function runOut(k, h)
+  release(k, h, 'expired')
+  call('INCR', P .. 'expired')
+  call('PEXPIRE', P .. 'expired', 60000)
+end
+
 -- Ends holds that have run out, at most so many, the longest ago first, and
 -- takes waiters of dead servers out of the line. Says how many that were.
 local function sweep(most)
@@ -8,7 +16,7 @@ local function sweep(most)
       local k = key(name)
       local h = hold(k, uid)
       if h then
-        release(k, h, 'expired')
+        runOut(k, h)
       else
         call('ZREM', P .. ages, member)
       end
@@ -52,7 +60,7 @@ local function tidy(names)
     local k = key(name)
     if k.n > 0 and (not k.shared or k.n <= 64) then
       for _, h in ipairs(holders(k)) do
-        if h.deadline <= now then release(k, h, 'expired') end
+        if h.deadline <= now then runOut(k, h) end
       end
     end
   end

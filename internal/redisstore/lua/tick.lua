@@ -6,7 +6,8 @@
 -- is "1".
 --
 -- {how many holds were ended and made old, and waiters removed; ms to the next end, or -1; 1
--- if the server was known to have waiters; the ID of the last event}
+-- if the server was known to have waiters; how many holds have run out since a
+-- server was told last; the ID of the last event}
 
 -- Whether Redis takes anything is found out here, and not by a client.
 call('SET', P .. 'probe', 1, 'PX', 1)
@@ -31,4 +32,4 @@ local done = sweep(tonumber(ARGV[6]))
 if ARGV[7] == '1' then done = done + age(tonumber(ARGV[6])) end
 local soon = nextEnd()
 finish()
-return {done, soon, known, tonumber(id)}
+return {done, soon, known, tonumber(call('GETDEL', P .. 'expired') or 0), tonumber(id)}
