@@ -30,6 +30,7 @@ look() {
 	need "gcc libc6-dev" c_compiler # the race detector
 	need redis-server command -v redis-server # the Redis store; redis-cli comes with it
 	need postgresql postgres_server # fence, the SQL side
+	need prometheus command -v promtool # the alert rules
 }
 
 look

@@ -88,10 +88,13 @@ func (c *serveCommand) Run() (err error) {
 	}
 	defer func() { err = errors.Join(err, store.close()) }()
 	log.Info("listening", "url", "http://"+listener.Addr().String(), "store", store.name, "version", buildVersion())
-	server := api.NewServer(api.New(store, api.Options{
+	metrics := store.metrics()
+	handler := api.New(store, api.Options{
 		DefaultExp: time.Duration(c.DefaultExpiry), BindGrace: time.Duration(c.BindGrace), Prompt: store.prompt,
-		Ready: store.ready, Backup: store.backup, Cluster: store.cluster, Logger: log, AccessLog: c.AccessLog,
-	}))
+		Ready: store.ready, Backup: store.backup, Cluster: store.cluster, Metrics: metrics, Logger: log, AccessLog: c.AccessLog,
+	})
+	metrics.Requests(handler.Stats)
+	server := api.NewServer(handler)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	select {

@@ -13,13 +13,16 @@ import (
 	"holdfast"
 	"holdfast/internal/api"
 	"holdfast/internal/memory"
+	"holdfast/internal/metrics"
 	"holdfast/internal/raftstore"
 	"holdfast/internal/redisstore"
+	"holdfast/internal/stats"
 )
 
 // store is what keeps the state, opened and ready to serve.
 type store struct {
 	holdfast.Service
+	kind  string                      // memory, raft or redis
 	name  string                      // as the log and the documentation say it
 	ready func(context.Context) error // says why it cannot serve; nil if it always can
 	stop  func()                      // sends those who wait away; what they stand in line for is kept if the store can
@@ -30,6 +33,9 @@ type store struct {
 	cluster api.Cluster // nil if it is no node of one
 
 	prompt bool // it answers at once whatever does not stand in line
+
+	locks   func(context.Context) (stats.Locks, error) // the figures that every store has
+	figures func(*metrics.Set)                         // adds those of its own; nil if it has none
 
 	failed <-chan error // gives why it cannot go on; nil if that does not happen
 }
@@ -53,7 +59,11 @@ func (c *serveCommand) openStore(ctx context.Context, log *slog.Logger, url stri
 // openMemory keeps the state in this process; it ends with it.
 func openMemory() (*store, error) {
 	service := memory.New()
-	return &store{Service: service, name: "memory", prompt: true, stop: service.Stop, close: service.Close}, nil
+	return &store{
+		Service: service, kind: "memory", name: "memory", prompt: true,
+		stop: service.Stop, close: service.Close,
+		locks: always(service.Stats),
+	}, nil
 }
 
 // openRedis keeps the state in a Redis that many servers may share. If Redis is
@@ -68,8 +78,9 @@ func openRedis(ctx context.Context, c *serveCommand, log *slog.Logger) (*store, 
 		return nil, usageError("--redis-url (REDIS_URL): " + err.Error())
 	}
 	return &store{
-		Service: service, name: "Redis, at " + service.Addresses(),
+		Service: service, kind: "redis", name: "Redis, at " + service.Addresses(),
 		ready: service.Ready, stop: service.Stop, close: service.Close,
+		locks: service.Stats, figures: func(m *metrics.Set) { m.Redis(service.RedisStats) },
 	}, nil
 }
 
@@ -88,12 +99,30 @@ func openDurable(ctx context.Context, c *serveCommand, log *slog.Logger, url str
 		return nil, err
 	}
 	s := &store{
-		Service: service, name: "durable, in " + string(c.DataDir),
+		Service: service, kind: "raft", name: "durable, in " + string(c.DataDir),
 		ready: service.Ready, stop: service.Stop, close: service.Close, backup: service.Backup, failed: service.Failed(),
+		locks: always(service.Stats), figures: func(m *metrics.Set) { m.Raft(service.RaftStats) },
 	}
 	if node != nil {
 		s.name += ", node " + node.ID
 		s.cluster = service
 	}
 	return s, nil
+}
+
+// always is for a store that has its figures at hand.
+func always(read func() stats.Locks) func(context.Context) (stats.Locks, error) {
+	return func(context.Context) (stats.Locks, error) { return read(), nil }
+}
+
+// metrics gives the set of all figures of the service, but for those of its
+// HTTP side.
+func (s *store) metrics() *metrics.Set {
+	set := metrics.New(buildVersion(), s.kind)
+	set.Ready(s.ready)
+	set.Locks(s.locks)
+	if s.figures != nil {
+		s.figures(set)
+	}
+	return set
 }

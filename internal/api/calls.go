@@ -24,6 +24,7 @@ func (h *Handler) answer(x *exchange, op wire.Op, allowed wire.Fields) error {
 	if err != nil {
 		return err
 	}
+	x.operation = operation(op, &body)
 	x.out, err = h.do(x.request.Context(), nil, op, &body, x.out)
 	return err
 }

@@ -37,6 +37,8 @@ func (h *Handler) events(x *exchange) error {
 	if x.request.Method == http.MethodHead {
 		return nil
 	}
+	h.tally.eventStreams.Add(1)
+	defer h.tally.eventStreams.Add(-1)
 	pending := make(chan holdfast.Event, pendingEvents)
 	var done sync.WaitGroup
 	defer done.Wait()

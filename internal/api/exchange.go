@@ -41,11 +41,12 @@ type exchange struct {
 	contentType []string
 	written     bool
 
-	route   *route    // nil until it is found
-	id      string    // of the request; empty if it has none
-	status  int       // of the answer; zero if there is none
-	outcome string    // in one word; see record
-	began   time.Time // when the request came
+	began     time.Time // when the request came
+	route     *route    // nil until it is found
+	operation string    // what is asked for, in one word
+	id        string    // of the request; empty if it has none
+	status    int       // of the answer; zero if there is none
+	outcome   string    // what came of it, in one word; see record
 }
 
 var exchanges = sync.Pool{New: func() any {
@@ -54,7 +55,8 @@ var exchanges = sync.Pool{New: func() any {
 
 func newExchange(w http.ResponseWriter, r *http.Request) *exchange {
 	x := exchanges.Get().(*exchange)
-	x.writer, x.request, x.contentType, x.began = w, r, typeJSON, time.Now()
+	x.writer, x.request, x.contentType = w, r, typeJSON
+	x.began, x.operation = time.Now(), operationNone
 	return x
 }
 

@@ -196,7 +196,14 @@ func TestNothingIsWrittenToAClientThatHasGone(t *testing.T) {
 }
 
 func TestHeadIsAnsweredLikeGetWithoutABody(t *testing.T) {
-	s := openOver(t, openStore(t), Options{Backup: func(context.Context, io.Writer) error { return nil }, Cluster: &nodes{}})
+	s := openOver(t, openStore(t), Options{
+		Backup:  func(context.Context, io.Writer) error { return nil },
+		Cluster: &nodes{},
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain")
+			io.WriteString(w, "figures")
+		}),
+	})
 	s.lock("u", "a")
 	for _, route := range routes {
 		if route.method != http.MethodGet || route.path == "/stream" {

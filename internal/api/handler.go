@@ -47,6 +47,9 @@ type Options struct {
 	// slog.Default.
 	Logger *slog.Logger
 
+	// Metrics answers /metrics, in a format of its own; nil if there are none.
+	Metrics http.Handler
+
 	// AccessLog asks for a line about every request.
 	AccessLog bool
 }
@@ -61,6 +64,7 @@ type Handler struct {
 	service holdfast.Service
 	options Options
 	origins http.CrossOriginProtection
+	tally   *tally
 
 	stopping context.Context // ends, with its cause, when those in line shall leave
 	stop     context.CancelCauseFunc
@@ -80,7 +84,7 @@ func New(service holdfast.Service, options Options) *Handler {
 	if options.BindGrace == 0 {
 		options.BindGrace = DefaultBindGrace
 	}
-	h := &Handler{service: service, options: options, ties: newTies(service, options)}
+	h := &Handler{service: service, options: options, ties: newTies(service, options), tally: newTally()}
 	h.stopping, h.stop = context.WithCancelCause(context.Background())
 	return h
 }
@@ -135,7 +139,6 @@ func (h *Handler) serve(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	x.route = route
 	if err := x.readQuery(route.query); err != nil {
 		return err
 	}

@@ -6,12 +6,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/pb33f/libopenapi"
 
 	"holdfast"
 )
@@ -241,4 +248,174 @@ func TestBackupIsAudited(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+}
+
+// Requests are counted by what they asked for, in the words of openapi.yaml,
+// and by what came of them; nothing in the figures is chosen by clients.
+func TestRequestsAreCounted(t *testing.T) {
+	s := open(t)
+	version := s.lock("u", "a")
+	s.post("/lock", `{"uid":"v","keys":"a"}`).is(409)
+	s.post("/lock", `{"uid":"v","keys":"a","wait":1}`).is(409)
+	s.post("/lock", `{"uid":"v","keys":"b","wait":1}`).is(200)
+	s.post("/lock", `{"uid":"v","keys":""}`).is(400)
+	s.ask("GET", "/locks", "").is(200)
+	s.ask("GET", "/locks/a", "").is(200)
+	s.ask("HEAD", "/locks/b", "").is(200)
+	s.ask("DELETE", "/locks/b", "").is(200)
+	s.unlock("u", "a", version)
+	s.ask("GET", "/no/such/path", "").is(404)
+	s.ask("PUT", "/lock", "").is(405)
+	s.ask("GET", "/ping", "", "Origin", "http://elsewhere", "Sec-Fetch-Site", "cross-site").is(200)
+	s.ask("POST", "/lock", "{}", "Sec-Fetch-Site", "cross-site").is(403)
+	want := []string{
+		"force ok 1", "get ok 2", "list ok 1", "lock invalid 1", "lock locked 1", "lock ok 1", "lock_wait locked 1", "lock_wait ok 1",
+		"none forbidden 1", "none method_not_allowed 1", "none not_found 1", "ping ok 1", "unlock ok 1",
+	}
+	until(t, func() string {
+		got := counted(s)
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			return fmt.Sprintf("got  %q\nwant %q", got, want)
+		}
+		return ""
+	})
+	if got := s.server.handler.Stats().Count(); got != 14 {
+		t.Errorf("%d requests together", got)
+	}
+}
+
+func counted(s *site) (lines []string) {
+	for _, r := range s.server.handler.Stats().Requests {
+		lines = append(lines, fmt.Sprint(r.Operation, " ", r.Outcome, " ", r.Took.Count()))
+	}
+	return lines
+}
+
+// A panic, or an answer that was cut off, is no success.
+func TestWhatBrokeIsCountedSo(t *testing.T) {
+	s := openOver(t, openStore(t), Options{
+		Logger: slog.New(slog.DiscardHandler),
+		Ready:  func(context.Context) error { panic("oh") },
+		Backup: func(_ context.Context, w io.Writer) error {
+			w.Write(make([]byte, 1<<20))
+			return errors.New("broken")
+		},
+	})
+	s.ask("GET", "/readyz", "").is(503)
+	s.try(t.Context(), "GET", "/backup", "")
+	until(t, func() string {
+		if got := fmt.Sprint(counted(s)); got != "[backup gone 1 readyz unavailable 1]" {
+			return got
+		}
+		return ""
+	})
+}
+
+func TestEventStreamsAreCounted(t *testing.T) {
+	s := open(t)
+	now := func(n int) {
+		t.Helper()
+		until(t, func() string {
+			if got := s.server.handler.Stats().EventStreams; got != n {
+				return fmt.Sprintf("%d streams, want %d", got, n)
+			}
+			return ""
+		})
+	}
+	now(0)
+	one, other := s.dial(), s.dial()
+	for _, conn := range []*raw{one, other} {
+		conn.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	}
+	now(2)
+	one.Close()
+	now(1)
+	other.Close()
+	now(0)
+}
+
+// Every route has an operation of its own, and it is the operationId.
+func TestOperationsAreThoseOfTheDocument(t *testing.T) {
+	parsed, err := libopenapi.NewDocument(Document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := parsed.BuildV3Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]string{}
+	for path, item := range model.Model.Paths.PathItems.FromOldest() {
+		for method, operation := range item.GetOperations().FromOldest() {
+			documented[strings.ToUpper(method)+" "+path] = operation.OperationId
+		}
+	}
+	for i, route := range routes {
+		if want := documented[route.method+" "+route.path]; operations[i] != want {
+			t.Errorf("%s %s is %q in figures and %q in the document", route.method, route.path, operations[i], want)
+		}
+	}
+}
+
+// Whatever code a refusal has, it is counted; as such, if it is one of ours.
+func TestEveryCodeIsAnOutcome(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "../../error.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := 0
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if ok && strings.HasPrefix(spec.Names[0].Name, "Code") {
+			codes++
+			if code := strings.Trim(spec.Values[0].(*ast.BasicLit).Value, `"`); !slices.Contains(outcomes, code) {
+				t.Errorf("%s is no outcome", code)
+			}
+		}
+		return true
+	})
+	if codes == 0 {
+		t.Error("no codes were found")
+	}
+	tally := newTally()
+	tally.count("lock", "a_new_code", time.Second)
+	if got := tally.requests["lock"][outcomeOther].Read().Count(); got != 1 {
+		t.Errorf("an unknown code is counted %d times", got)
+	}
+}
+
+// Calls of the stream are counted like requests of their own, under the same
+// names; the connection is counted too, when it is over.
+func TestCallsOfTheStreamAreCounted(t *testing.T) {
+	s := open(t)
+	c := s.socket()
+	until(t, func() string {
+		if got := s.server.handler.Stats().Streams; got != 1 {
+			return fmt.Sprintf("%d connections", got)
+		}
+		return ""
+	})
+	for i, call := range []string{
+		`"op":"lock","uid":"u","keys":"a"`,
+		`"op":"lock","uid":"v","keys":"a"`,
+		`"op":"lock","uid":"v","keys":"a","wait":1`,
+		`"op":"lock","uid":"v","keys":""`,
+		`"op":"check","keys":"a"`,
+		`"op":"extend","uid":"u"`,
+		`"op":"unlock","uid":"u","tokens":[{"key":"a","version":1}]`,
+	} {
+		c.send(fmt.Sprintf(`{"id":%d,%s}`, i+1, call))
+		c.next()
+	}
+	c.Close()
+	want := "[check ok 1 extend ok 1 lock invalid 1 lock locked 1 lock ok 1 lock_wait locked 1 stream ok 1 unlock ok 1]"
+	until(t, func() string {
+		if got := fmt.Sprint(counted(s)); got != want {
+			return fmt.Sprintf("got  %s\nwant %s", got, want)
+		}
+		return ""
+	})
+	if got := s.server.handler.Stats().Streams; got != 0 {
+		t.Errorf("%d connections are left", got)
+	}
 }

@@ -1,8 +1,11 @@
 package api
 
 import (
+	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/gorilla/websocket"
 )
 
 func TestRequestIDIsGivenBack(t *testing.T) {
@@ -45,5 +48,19 @@ func TestRequestIDIsGivenBack(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestRequestIDOfAStreamIsGivenBack(t *testing.T) {
+	s := open(t)
+	for _, id := range []string{"", "id-1"} {
+		conn, response, err := websocket.DefaultDialer.Dial("ws://"+s.address+"/stream", http.Header{"X-Request-Id": {id}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+		if got := response.Header.Get("X-Request-Id"); got != id {
+			t.Errorf("got %q, want %q", got, id)
+		}
 	}
 }

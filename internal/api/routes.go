@@ -35,6 +35,7 @@ var routes = []route{
 	{http.MethodGet, "/ping", nil, (*Handler).ping},
 	{http.MethodGet, "/healthz", nil, (*Handler).healthz},
 	{http.MethodGet, "/readyz", nil, (*Handler).readyz},
+	{http.MethodGet, "/metrics", nil, (*Handler).metrics},
 	{http.MethodGet, "/openapi.yaml", nil, (*Handler).openapi},
 }
 
@@ -66,6 +67,7 @@ func find(x *exchange) (*route, error) {
 			}
 			x.key = key
 		}
+		x.route, x.operation = route, operations[i]
 		return route, nil
 	}
 	if len(allowed) > 0 {

@@ -11,7 +11,7 @@ func TestWhatIsNotThereIs404(t *testing.T) {
 	s := open(t)
 	s.lock("u", "a")
 	for _, path := range []string{
-		"/", "/Lock", "/lock/", "/lock/a", "//lock", "/./lock", "/x/../lock", "/lock%2F", "/%6cocks/a/b", "/lockss", "/metrics", "/clusters", "/cluster/", "/cluster/nodes", "/cluster/nodes/a/b",
+		"/", "/Lock", "/lock/", "/lock/a", "//lock", "/./lock", "/x/../lock", "/lock%2F", "/%6cocks/a/b", "/lockss", "/clusters", "/cluster/", "/cluster/nodes", "/cluster/nodes/a/b",
 	} {
 		for _, method := range []string{"GET", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH", "BREW"} {
 			answer := s.ask(method, path, "")

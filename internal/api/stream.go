@@ -299,21 +299,31 @@ func (s *stream) finish(ctx context.Context, withdraw context.CancelCauseFunc, c
 // answer carries out a request and adds its answer to a.
 func (s *stream) answer(ctx context.Context, call *wire.Request, a *answers) {
 	a.next()
-	begin := len(a.text)
+	began, begin := time.Now(), len(a.text)
 	text, err := s.do(ctx, call, a.text)
+	outcome := outcomeOK
 	if err == nil {
 		a.text = text
-		return
+	} else {
+		var refusal *holdfast.Error
+		refusal, outcome = s.refusal(ctx, call, err)
+		a.text = wire.AppendRefusal(a.text[:begin], call.ID, refusal)
 	}
+	s.handler.tally.count(operation(call.Op, call), outcome, time.Since(began))
+}
+
+// refusal is the one that err is or stands for, and what has come of the
+// request.
+func (s *stream) refusal(ctx context.Context, call *wire.Request, err error) (refusal *holdfast.Error, outcome string) {
 	refusal, ok := errors.AsType[*holdfast.Error](err)
 	switch {
 	case ok:
 	case ctx.Err() != nil:
-		refusal = holdfast.Unavailable(err, "the connection has ended") // so that nobody reads it
+		return holdfast.Unavailable(err, "the connection has ended"), outcomeGone // so that nobody reads it
 	default:
 		refusal = s.handler.failure(s.id, "stream", call.Op.String(), err)
 	}
-	a.text = wire.AppendRefusal(a.text[:begin], call.ID, refusal)
+	return refusal, string(refusal.Code)
 }
 
 // do carries out a request and appends its answer to out.

@@ -33,6 +33,13 @@ func (all *streams) run(s *stream) {
 	s.run()
 }
 
+// count is how many are open.
+func (all *streams) count() int {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	return len(all.open)
+}
+
 // wait returns when no stream is open. When ctx ends first it closes them,
 // and gives the error of ctx.
 func (all *streams) wait(ctx context.Context) error {
