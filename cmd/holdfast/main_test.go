@@ -49,6 +49,8 @@ func TestMain(m *testing.M) {
 //	port NAME              set $NAME to a port that is free
 //	name NAME              name the server that was started last; sets $NAME to its URL
 //	to NAME                signal, logged and ended mean that one from here on
+//	supervise              be the supervisor of what is started from now on
+//	told TEXT              wait until it tells the supervisor so
 //	hang URL               keep a request open that never sends its whole body
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -58,6 +60,7 @@ func TestScripts(t *testing.T) {
 		Deadline:            time.Now().Add(2 * patience), // for a program that serves where it should refuse
 		Setup: func(env *testscript.Env) error {
 			env.Values[runningKey{}] = &running{named: map[string]*server{}}
+			env.Values[supervisedKey{}] = &supervised{}
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each of many short processes ends a second late
 			return nil
 		},
@@ -72,6 +75,9 @@ func TestScripts(t *testing.T) {
 			"port":   freePort,
 			"name":   name,
 			"to":     to,
+
+			"supervise": supervise,
+			"told":      told,
 		},
 	})
 }
@@ -111,7 +117,7 @@ func (s *server) next(ts *testscript.TestScript) (string, bool) {
 func start(ts *testscript.TestScript, neg bool, args []string) {
 	s := &server{Cmd: exec.Command("holdfast", args...), lines: make(chan string, 100)}
 	s.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GORACE", "PORT", "HOST", "DEFAULT_EXPIRY", "BIND_GRACE", "REDIS_HOST", "REDIS_PORT", "REDIS_URL", "DATA_DIR"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GORACE", "PORT", "HOST", "DEFAULT_EXPIRY", "BIND_GRACE", "REDIS_HOST", "REDIS_PORT", "REDIS_URL", "DATA_DIR", notifySocket} {
 		if value := ts.Getenv(name); value != "" {
 			s.Env = append(s.Env, name+"="+value)
 		}

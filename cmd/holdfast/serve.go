@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/signal"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -76,6 +78,7 @@ func (c *serveCommand) Run() (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
+	began := time.Now()
 	log := c.logger(os.Stderr)
 	listener, err := c.listen()
 	if err != nil {
@@ -88,15 +91,13 @@ func (c *serveCommand) Run() (err error) {
 	}
 	defer func() { err = errors.Join(err, store.close()) }()
 	log.Info("listening", "url", "http://"+listener.Addr().String(), "store", store.name, "version", buildVersion())
-	metrics := store.metrics()
-	handler := api.New(store, api.Options{
-		DefaultExp: time.Duration(c.DefaultExpiry), BindGrace: time.Duration(c.BindGrace), Prompt: store.prompt,
-		Ready: store.ready, Backup: store.backup, Cluster: store.cluster, Metrics: metrics, Logger: log, AccessLog: c.AccessLog,
-	})
-	metrics.Requests(handler.Stats)
+	handler := c.handler(store, log)
 	server := api.NewServer(handler)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
+	notify(log, notifyReady)
+	var watching sync.WaitGroup
+	watching.Go(func() { watchReady(ctx, log, store.ready) })
 	select {
 	case err := <-served:
 		return fmt.Errorf("cannot go on serving: %w", err)
@@ -108,15 +109,30 @@ func (c *serveCommand) Run() (err error) {
 	}
 
 	stop() // from here on, a signal does what it does by default
-	log.Info("stopping", "reason", context.Cause(ctx))
+	watching.Wait()
+	notify(log, notifyStopping)
+	logStopping(log, store, context.Cause(ctx))
 	store.stop()
 	patience, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
 	if err := server.Shutdown(patience); err != nil {
 		log.Warn("requests were cut off", "error", err)
 	}
-	log.Info("stopped")
+	log.Info("stopped", "requests", handler.Stats().Count(), "up", time.Since(began).Round(time.Second).String())
 	return <-served
+}
+
+// handler gives what answers requests from the store, and adds its figures to
+// those of the store.
+func (c *serveCommand) handler(store *store, log *slog.Logger) *api.Handler {
+	metrics := store.metrics()
+	handler := api.New(store, api.Options{
+		DefaultExp: time.Duration(c.DefaultExpiry), BindGrace: time.Duration(c.BindGrace), Prompt: store.prompt,
+		Ready: store.ready, Backup: store.backup, Cluster: store.cluster,
+		Metrics: metrics, Logger: log, AccessLog: c.AccessLog,
+	})
+	metrics.Requests(handler.Stats)
+	return handler
 }
 
 // address is where the service listens, as settings say it.
