@@ -26,6 +26,7 @@ type commands struct {
 	Force   forceCommand   `cmd:"" help:"Release a key, whoever holds it."`
 	Cluster clusterCommand `cmd:"" help:"Show the nodes of a cluster, or change who is one."`
 	Bench   benchCommand   `cmd:"" help:"Put a server under load, and tell how much it bore."`
+	Health  healthCommand  `cmd:"" help:"Tell whether the server on this machine can serve."`
 	Backup  backupCommand  `cmd:"" help:"Write a durable server's whole state to standard output."`
 	Restore restoreCommand `cmd:"" help:"Make a new data directory of a backup."`
 	Version versionCommand `cmd:"" help:"Show the version."`

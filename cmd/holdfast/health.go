@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"holdfast/internal/wire"
+)
+
+// healthTime is how long an answer may take. Those who ask give up after some
+// seconds themselves.
+const healthTime = 2 * time.Second
+
+type healthCommand struct {
+	Port   port   `short:"p" default:"3000" placeholder:"PORT" variable:"PORT" help:"Port of the server; without it 3000."`
+	Host   host   `short:"H" default:"localhost" placeholder:"HOST" variable:"HOST" help:"Name or address on which it listens; without it localhost."`
+	Server string `placeholder:"URL" help:"Ask this server instead."`
+	Live   bool   `help:"Ask only whether the process lives."`
+}
+
+// Help is what stands between the usage line and the flags.
+func (healthCommand) Help() string {
+	return `Prints ready, with status 0, if the server can serve. Otherwise it says why not,
+and ends with status 1. It takes the port and the host from the same variables
+as serve, so that in the environment of a server it asks that one: it is there
+for containers that have neither a shell nor curl.`
+}
+
+// Run asks once.
+func (c *healthCommand) Run() error {
+	path, good := "readyz", "ready"
+	if c.Live {
+		path, good = "healthz", "alive"
+	}
+	at, err := url.JoinPath(c.server(), path)
+	if err != nil {
+		return usageError(fmt.Sprintf("--server: %v", err))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), healthTime)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
+	if err != nil {
+		return usageError(fmt.Sprintf("--server: %v", err))
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("not %s: %w", good, err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(response.Body, 1<<16))
+		why, _ := strings.CutPrefix(wire.ReadError(body).Message, "not ready: ")
+		return fmt.Errorf("not %s: %s", good, why)
+	}
+	fmt.Println(good)
+	return nil
+}
+
+// server is the URL of the server to ask. One that listens on all addresses
+// is asked on this machine's own.
+func (c *healthCommand) server() string {
+	if c.Server != "" {
+		return c.Server
+	}
+	name := string(c.Host)
+	if address, err := netip.ParseAddr(name); err == nil && address.IsUnspecified() {
+		name = "localhost"
+	}
+	return "http://" + net.JoinHostPort(name, strconv.Itoa(int(c.Port)))
+}
