@@ -270,6 +270,11 @@ func TestExampleDotenv(t *testing.T) {
 	want := serveCommand{
 		Port: 3000, Host: "localhost", DefaultExpiry: lifetime(time.Second), BindGrace: lifetime(5 * time.Second), DataDir: "holdfast-data",
 		RedisHost: "localhost", RedisPort: 6379, RedisURL: "redis://user:password@localhost:6379/0",
+		KeepPlaces: 5 * time.Second,
+		nodeSettings: nodeSettings{
+			NodeID: "a", PeerAddr: "10.0.0.7:7000", PeerListen: "0.0.0.0:7000",
+			Join: "http://10.0.0.8:3000", Advertise: "http://10.0.0.7:3000", ElectionTimeout: 500 * time.Millisecond,
+		},
 		logging: logging{LogFormat: jsonLog, AccessLog: true},
 	}
 	if command != want {
