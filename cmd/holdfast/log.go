@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"os"
 
-	"holdfast/internal/api"
+	"holdfast/internal/audit"
 )
 
 // logging is what is logged, and in which form.
@@ -68,7 +68,7 @@ func logHandler(out io.Writer, format logFormat, level slog.Level) slog.Handler 
 
 // nameAudit gives the level of audit lines its name.
 func nameAudit(groups []string, a slog.Attr) slog.Attr {
-	if level, ok := a.Value.Any().(slog.Level); ok && len(groups) == 0 && a.Key == slog.LevelKey && level == api.LevelAudit {
+	if level, ok := a.Value.Any().(slog.Level); ok && len(groups) == 0 && a.Key == slog.LevelKey && level == audit.Level {
 		a.Value = slog.StringValue("AUDIT")
 	}
 	return a

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"holdfast/internal/api"
+	"holdfast/internal/audit"
 )
 
 func TestLogForm(t *testing.T) {
@@ -39,7 +39,7 @@ func TestLogLevel(t *testing.T) {
 		}
 		var out strings.Builder
 		log := slog.New(logHandler(&out, textLog, slog.Level(command.LogLevel)))
-		for _, at := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError, api.LevelAudit} {
+		for _, at := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError, audit.Level} {
 			log.Log(context.Background(), at, "something")
 		}
 		var got []string

@@ -58,7 +58,7 @@ func (c *serveCommand) node(url string, log *slog.Logger) (*raftstore.Node, erro
 // serveLeading serves what other nodes pass on to this one.
 func serveLeading(service raftstore.Leading, listener net.Listener, log *slog.Logger) (stop func()) {
 	server := api.NewServer(api.New(service, api.Options{
-		Backup: service.Backup, Cluster: service, Lost: raftstore.ErrLost, Logger: log,
+		Backup: service.Backup, Cluster: service, PassedOn: true, Lost: raftstore.ErrLost, Logger: log,
 	}))
 	served := make(chan struct{})
 	go func() {

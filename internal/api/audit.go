@@ -1,22 +1,35 @@
 package api
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 
 	"holdfast"
+	"holdfast/internal/audit"
 )
 
-// LevelAudit is the level of audit lines. It is above all others, so that no
-// setting leaves them out.
-const LevelAudit = slog.LevelError + 4
-
 // audit writes down that somebody has done what others may ask about later:
-// who, what, and in attrs to whom and why.
+// who, what, and in attrs to whom and why. What another node has passed on
+// stands in that node's log.
 func (h *Handler) audit(x *exchange, action string, attrs ...slog.Attr) {
-	attrs = append([]slog.Attr{slog.String("action", action), who(x)}, attrs...)
-	h.options.Logger.LogAttrs(context.WithoutCancel(x.request.Context()), LevelAudit, "audit", attrs...)
+	if !h.options.PassedOn {
+		audit.Log(h.options.Logger, action, append([]slog.Attr{who(x)}, attrs...)...)
+	}
+}
+
+// auditChange writes down a change of the cluster that was made, or that may
+// have been.
+func (h *Handler) auditChange(x *exchange, action, node string, err error) {
+	if !surelyNot(err) {
+		h.audit(x, action, slog.String("node", node), slog.Bool("certain", err == nil))
+	}
+}
+
+// surelyNot says whether err is a refusal of which it is known that nothing
+// has happened.
+func surelyNot(err error) bool {
+	refusal, refused := errors.AsType[*holdfast.Error](err)
+	return refused && !refusal.OutcomeUnknown
 }
 
 // who is all that is known of the one who asks. A request that ends holds or
@@ -30,8 +43,7 @@ func who(x *exchange) slog.Attr {
 // auditForce writes down a forced release that was done, or that may have
 // been.
 func (h *Handler) auditForce(x *exchange, req holdfast.ForceRequest, released []holdfast.Released, err error) {
-	refusal, refused := errors.AsType[*holdfast.Error](err)
-	if refused && !refusal.OutcomeUnknown {
+	if surelyNot(err) {
 		return
 	}
 	const shown = 32 // of a key that very many share

@@ -33,10 +33,11 @@ func (h *Handler) removeNode(x *exchange) error {
 	if err := h.mustBeCluster(); err != nil {
 		return err
 	}
-	if err := h.options.Cluster.RemoveNode(x.request.Context(), x.key); err != nil {
+	err := h.options.Cluster.RemoveNode(x.request.Context(), x.key)
+	h.auditChange(x, "remove node", x.key, err)
+	if err != nil {
 		return err
 	}
-	h.options.Logger.Info("removed a node", "node", x.key, "by", x.request.RemoteAddr)
 	return h.answerCluster(x)
 }
 
@@ -45,10 +46,11 @@ func (h *Handler) stepDown(x *exchange) error {
 	if err := h.mustBeCluster(); err != nil {
 		return err
 	}
-	if err := h.options.Cluster.StepDown(x.request.Context()); err != nil {
+	err := h.options.Cluster.StepDown(x.request.Context())
+	h.auditChange(x, "step down", "", err)
+	if err != nil {
 		return err
 	}
-	h.options.Logger.Info("the leader stepped down", "by", x.request.RemoteAddr)
 	return h.answerCluster(x)
 }
 

@@ -43,9 +43,13 @@ type Options struct {
 	Lost error
 
 	// Logger is told what a client is not: panics and unexpected failures of
-	// the service, and, at LevelAudit, what was done by force. Nil means
-	// slog.Default.
+	// the service, and what others may ask about later (see package audit).
+	// Nil means slog.Default.
 	Logger *slog.Logger
+
+	// PassedOn says that requests come from other nodes, which have written
+	// down who asked.
+	PassedOn bool
 
 	// Metrics answers /metrics, in a format of its own; nil if there are none.
 	Metrics http.Handler

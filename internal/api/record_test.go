@@ -419,3 +419,37 @@ func TestCallsOfTheStreamAreCounted(t *testing.T) {
 		t.Errorf("%d connections are left", got)
 	}
 }
+
+func TestChangesOfTheClusterAreAudited(t *testing.T) {
+	var log logged
+	n := &nodes{}
+	s := openOver(t, openStore(t), Options{Logger: log.logger(), Cluster: n})
+	s.ask("POST", "/cluster/step-down", "")
+	s.ask("DELETE", "/cluster/nodes/n1", "")
+	n.err = &holdfast.Error{Code: holdfast.CodeNotFound, Message: "no such node"}
+	s.ask("DELETE", "/cluster/nodes/n2", "").is(404)
+	unknown := holdfast.Unavailable(nil, "no leader")
+	unknown.OutcomeUnknown = true
+	n.err = unknown
+	s.ask("DELETE", "/cluster/nodes/n3", "").is(503)
+	var got []string
+	for _, line := range log.soon(t, "audit", 3) {
+		got = append(got, picked(line, "action", "node", "certain"))
+	}
+	if want := "[step down  true remove node n1 true remove node n3 false]"; fmt.Sprint(got) != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// What another node has passed on is in that node's log, with who asked it.
+func TestWhatIsPassedOnIsAuditedOnce(t *testing.T) {
+	var log logged
+	s := openOver(t, openStore(t), Options{Logger: log.logger(), PassedOn: true, Cluster: &nodes{}})
+	s.lock("u", "a")
+	s.ask("DELETE", "/locks/a", "").is(200)
+	s.ask("DELETE", "/cluster/nodes/n1", "").is(200)
+	s.stop()
+	if lines := log.lines(t, "audit"); len(lines) > 0 {
+		t.Errorf("logged: %v", lines)
+	}
+}

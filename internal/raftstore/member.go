@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"holdfast"
+	"holdfast/internal/audit"
 )
 
 const (
@@ -182,15 +184,19 @@ func (s *Store) admit(q question) reply {
 		return reply{Refusal: refusal}
 	}
 	var err error
+	voter := q.Voter || ok && known.Suffrage == raft.Voter && known.Address != node
 	switch {
-	case q.Voter || ok && known.Suffrage == raft.Voter && known.Address != node:
+	case voter:
 		err = s.raft.AddVoter(raft.ServerID(q.ID), node, 0, changeWithin).Error()
 	case !ok || known.Address != node:
 		err = s.raft.AddNonvoter(raft.ServerID(q.ID), node, 0, changeWithin).Error()
+	default:
+		return reply{Last: s.raft.LastIndex()}
 	}
 	if err != nil {
 		return reply{Refusal: err.Error(), Again: true}
 	}
+	audit.Log(s.options.Logger, "add node", slog.String("node", q.ID), slog.String("peer", q.Peer), slog.Bool("voter", voter))
 	return reply{Last: s.raft.LastIndex()}
 }
 
