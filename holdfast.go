@@ -156,8 +156,15 @@ type Extension struct {
 type ListRequest struct {
 	Prefix string // only keys that begin so
 	UID    string // only keys on which this uid holds or waits
+	Waited bool   // only keys that somebody waits for
 	Limit  int    // locks in the page, at most MaxPage; zero means DefaultPage
 	After  string // only keys behind this one: Next of the page before
+}
+
+// Count says how much there is: holds, and requests in line.
+type Count struct {
+	Holds   int
+	Waiters int
 }
 
 // Page is one part of a list. Next is empty on the last one.

@@ -115,6 +115,9 @@ func (c *Client) List(ctx context.Context, req holdfast.ListRequest) (holdfast.P
 			query.Set(name, value)
 		}
 	}
+	if req.Waited {
+		query.Set("waited", "true")
+	}
 	body, err := c.ask(ctx, &call{method: http.MethodGet, path: "locks", query: query})
 	if err != nil {
 		return holdfast.Page{}, err

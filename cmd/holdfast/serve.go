@@ -128,7 +128,7 @@ func (c *serveCommand) handler(store *store, log *slog.Logger) *api.Handler {
 	metrics := store.metrics()
 	handler := api.New(store, api.Options{
 		DefaultExp: time.Duration(c.DefaultExpiry), BindGrace: time.Duration(c.BindGrace), Prompt: store.prompt,
-		Ready: store.ready, Backup: store.backup, Cluster: store.cluster,
+		Ready: store.ready, Backup: store.backup, Count: store.count, Cluster: store.cluster,
 		Metrics: metrics, Logger: log, AccessLog: c.AccessLog,
 	})
 	metrics.Requests(handler.Stats)

@@ -37,6 +37,8 @@ type store struct {
 	locks   func(context.Context) (stats.Locks, error) // the figures that every store has
 	figures func(*metrics.Set)                         // adds those of its own; nil if it has none
 
+	count func(context.Context) (holdfast.Count, error) // says how much there is
+
 	failed <-chan error // gives why it cannot go on; nil if that does not happen
 }
 
@@ -62,7 +64,7 @@ func openMemory() (*store, error) {
 	return &store{
 		Service: service, kind: "memory", name: "memory", prompt: true,
 		stop: service.Stop, close: service.Close,
-		locks: always(service.Stats),
+		count: service.Count, locks: always(service.Stats),
 	}, nil
 }
 
@@ -80,7 +82,7 @@ func openRedis(ctx context.Context, c *serveCommand, log *slog.Logger) (*store, 
 	return &store{
 		Service: service, kind: "redis", name: "Redis, at " + service.Addresses(),
 		ready: service.Ready, stop: service.Stop, close: service.Close,
-		locks: service.Stats, figures: func(m *metrics.Set) { m.Redis(service.RedisStats) },
+		count: service.Count, locks: service.Stats, figures: func(m *metrics.Set) { m.Redis(service.RedisStats) },
 	}, nil
 }
 
@@ -101,7 +103,7 @@ func openDurable(ctx context.Context, c *serveCommand, log *slog.Logger, url str
 	s := &store{
 		Service: service, kind: "raft", name: "durable, in " + string(c.DataDir),
 		ready: service.Ready, stop: service.Stop, close: service.Close, backup: service.Backup, failed: service.Failed(),
-		locks: always(service.Stats), figures: func(m *metrics.Set) { m.Raft(service.RaftStats) },
+		count: service.Count, locks: always(service.Stats), figures: func(m *metrics.Set) { m.Raft(service.RaftStats) },
 	}
 	if node != nil {
 		s.name += ", node " + node.ID

@@ -97,6 +97,10 @@ func (h *Handler) list(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	waited, err := x.truth("waited")
+	if err != nil {
+		return err
+	}
 	if uid, given := x.query["uid"]; given {
 		if err := holdfast.ValidUID(uid); err != nil { // "" would mean everybody
 			return err
@@ -105,6 +109,7 @@ func (h *Handler) list(x *exchange) error {
 	page, err := h.service.List(x.request.Context(), holdfast.ListRequest{
 		Prefix: x.query["prefix"],
 		UID:    x.query["uid"],
+		Waited: waited,
 		Limit:  limit,
 		After:  x.query["after"],
 	})
@@ -123,6 +128,26 @@ func (h *Handler) get(x *exchange) error {
 	}
 	x.out = wire.AppendState(x.out, state)
 	return nil
+}
+
+// count is GET /count.
+func (h *Handler) count(x *exchange) error {
+	if h.options.Count == nil {
+		return &holdfast.Error{Code: holdfast.CodeNotFound, Message: "path: this store does not count"}
+	}
+	count, err := h.options.Count(x.request.Context())
+	if err != nil {
+		return err
+	}
+	x.out = wire.AppendCount(x.out, count)
+	return nil
+}
+
+// forceNamed is DELETE /locks: force for a key that its client cannot send in
+// a path. Browsers take "." and ".." for directories there, escaped or not.
+func (h *Handler) forceNamed(x *exchange) error {
+	x.key = x.query["key"]
+	return h.force(x)
 }
 
 // force is DELETE /locks/{key}.

@@ -196,7 +196,9 @@ func TestNothingIsWrittenToAClientThatHasGone(t *testing.T) {
 }
 
 func TestHeadIsAnsweredLikeGetWithoutABody(t *testing.T) {
-	s := openOver(t, openStore(t), Options{
+	store := openStore(t)
+	s := openOver(t, store, Options{
+		Count:   store.Count,
 		Backup:  func(context.Context, io.Writer) error { return nil },
 		Cluster: &nodes{},
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -42,6 +42,10 @@ type Options struct {
 	// stream that they came on ends; nil means context.Canceled.
 	Lost error
 
+	// Count says how much there is, for /count; nil if that cannot be known at
+	// little cost.
+	Count func(context.Context) (holdfast.Count, error)
+
 	// Logger is told what a client is not: panics and unexpected failures of
 	// the service, and what others may ask about later (see package audit).
 	// Nil means slog.Default.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"holdfast"
+	"holdfast/internal/wire"
 )
 
 // keysOf gives the keys of a list, and what stands in next.
@@ -48,6 +49,30 @@ func TestListGivesTheLocksThatAreAskedFor(t *testing.T) {
 			t.Errorf("%s: %s, next %q; want %s, next %q", test.query, got, next, test.want, test.next)
 		}
 	}
+}
+
+func TestListGivesOnlyWhatIsWaitedFor(t *testing.T) {
+	s := open(t)
+	s.lock("u", "a")
+	s.lock("u", "b")
+	s.later(t.Context(), "/lock", `{"uid":"w","keys":"b","wait":3600000}`)
+	s.inLine("b", "w")
+	for query, want := range map[string]string{"?waited=true": "[b]", "?waited=false": "[a b]", "?waited=true&prefix=a": "[]"} {
+		if keys, _ := keysOf(s.ask("GET", "/locks"+query, "")); fmt.Sprint(keys) != want {
+			t.Errorf("%s: %q, want %s", query, keys, want)
+		}
+	}
+}
+
+func TestWhatThereIsIsCounted(t *testing.T) {
+	store := openStore(t)
+	s := openOver(t, store, Options{Count: store.Count})
+	s.ask("GET", "/count", "").is(200).shows(`{"holds":0,"waiters":0}`)
+	s.post("/lock", `{"uid":"u","keys":["a","b"],"exp":3600000}`).is(200)
+	s.later(t.Context(), "/lock", `{"uid":"w","keys":["a","b"],"wait":3600000}`)
+	s.inLine("b", "w")
+	s.ask("GET", "/count", "").is(200).shows(`{"holds":2,"waiters":1}`)
+	open(t).ask("GET", "/count", "").refuses(404, "not_found", "path: this store does not count")
 }
 
 // What is used for one request is used again for the next. How often is up to
@@ -149,4 +174,22 @@ func escapeAll(key string) string {
 // escapeLittle escapes only what would end the segment or the path.
 func escapeLittle(key string) string {
 	return strings.NewReplacer("%", "%25", "/", "%2F", "?", "%3F", "#", "%23", " ", "%20").Replace(key)
+}
+
+// A browser would send none of them as they are in a path.
+func TestForceTakesTheKeyFromTheQueryToo(t *testing.T) {
+	s := open(t)
+	for _, key := range oddKeys {
+		version := s.lock("u", key)
+		s.ask("DELETE", "/locks?reason=r&key="+url.QueryEscape(key), "").is(200).
+			shows(strings.TrimSuffix(string(wire.AppendReleased(nil, []holdfast.Released{{Key: key, UID: "u", Version: version}})), "\n"))
+	}
+	s.lock("u", "a")
+	s.ask("DELETE", "/locks", "").refuses(400, "invalid", "keys: a key must not be empty")
+	s.ask("DELETE", "/locks?key=", "").refuses(400, "invalid", "keys: a key must not be empty")
+	s.ask("DELETE", "/locks?key=a&key=b", "").refuses(400, "invalid", `query parameter "key" is given twice`)
+	s.ask("DELETE", "/locks?prefix=a", "").refuses(400, "invalid", `unknown query parameter "prefix"`)
+	if keys, _ := keysOf(s.ask("GET", "/locks", "")); len(keys) != 1 {
+		t.Errorf("changed: %q", keys)
+	}
 }

@@ -49,3 +49,15 @@ func (x *exchange) number(name string, high uint64) (int, error) {
 	}
 	return int(n), nil
 }
+
+// truth gives a parameter that is true or false; false if it was not given.
+func (x *exchange) truth(name string) (bool, error) {
+	switch text, given := x.query[name]; {
+	case !given || text == "false":
+		return false, nil
+	case text == "true":
+		return true, nil
+	default:
+		return false, holdfast.Invalid("%s: must be true or false, not %.64q", name, text)
+	}
+}

@@ -105,6 +105,8 @@ func TestQueriesAreReadStrictly(t *testing.T) {
 		{"GET", "/locks?limit=ten", "", `limit: must be a whole number from 1 to 1000, not "ten"`},
 		{"GET", "/locks?limit=1001", "", `limit: must be a whole number from 1 to 1000, not "1001"`},
 		{"GET", "/locks?limit=18446744073709551617", "", `limit: must be a whole number from 1 to 1000`},
+		{"GET", "/locks?waited=", "", `waited: must be true or false, not ""`},
+		{"GET", "/locks?waited=1", "", `waited: must be true or false, not "1"`},
 		{"GET", "/locks/a?prefix=a", "", `unknown query parameter "prefix"`},
 		{"DELETE", "/locks/a?why=x", "", `unknown query parameter "why"`},
 		{"DELETE", "/locks/a?reason=x&reason=y", "", `query parameter "reason" is given twice`},

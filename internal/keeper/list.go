@@ -13,10 +13,16 @@ func (k *Keeper) held(keys []string) bool {
 	return k.table.Held(keys)
 }
 
+func (k *Keeper) size() holdfast.Count {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return holdfast.Count{Holds: k.table.Holds(), Waiters: k.table.Waiters()}
+}
+
 func (k *Keeper) list(req holdfast.ListRequest) holdfast.Page {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	states, more := k.table.List(req.Prefix, req.UID, req.After, req.Limit)
+	states, more := k.table.List(req.Prefix, req.UID, req.After, req.Waited, req.Limit)
 	var page holdfast.Page
 	for i := range states {
 		page.Locks = append(page.Locks, k.timed(&states[i]))

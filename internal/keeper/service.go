@@ -291,6 +291,10 @@ func (s *Service) Get(ctx context.Context, key string) (holdfast.Lock, error) {
 	return s.keeper.get(key), nil
 }
 
+// Count says how much this process knows of, which may be a moment old where
+// the state is replicated: it asks nobody else.
+func (s *Service) Count(context.Context) (holdfast.Count, error) { return s.keeper.size(), nil }
+
 // Watch follows what happens.
 func (s *Service) Watch(ctx context.Context, req holdfast.WatchRequest) (iter.Seq2[holdfast.Event, error], error) {
 	req, err := req.Normal()

@@ -65,7 +65,7 @@ func stateOf(m machine) string {
 	if err != nil {
 		return err.Error()
 	}
-	page, _ := t.List("", "", "", 1000)
+	page, _ := t.List("", "", "", false, 1000)
 	out := fmt.Sprintf("version %d, applied %d\n", t.Version(), t.Applied())
 	for _, key := range page {
 		out += fmt.Sprintf("%s\n", key.Key)

@@ -59,9 +59,14 @@ func (p *pair) compareEvents(want []holdfast.Event) {
 
 // compareState compares all that is held and waited for, and who was let in.
 func (p *pair) compareState() {
-	for _, uid := range []string{"", "a"} {
-		states, _ := p.table.List("", uid, "", 100)
-		answer := p.run(p.redis.scripts.list, "", uid, "", "100")
+	count := fields{p.run(p.redis.scripts.count)}
+	if holds, waiters := int(count.number()), int(count.number()); holds != p.table.Holds() || waiters != p.table.Waiters() {
+		p.t.Fatalf("counts %d and %d, the table %d and %d", holds, waiters, p.table.Holds(), p.table.Waiters())
+	}
+	for i, uid := range []string{"", "a", "", "a"} {
+		waited := i > 1
+		states, _ := p.table.List("", uid, "", waited, 100)
+		answer := p.run(p.redis.scripts.list, "", uid, "", map[bool]string{false: "0", true: "1"}[waited], "100")
 		var got []holdfast.Lock
 		for _, state := range answer[1:] {
 			parts, _ := state.ToArray()

@@ -58,7 +58,11 @@ func (s *Store) List(ctx context.Context, req holdfast.ListRequest) (holdfast.Pa
 	if err := s.enter(ctx); err != nil {
 		return holdfast.Page{}, err
 	}
-	answer, err := s.run(ctx, s.scripts.list, req.Prefix, req.UID, req.After, strconv.Itoa(req.Limit))
+	waited := "0"
+	if req.Waited {
+		waited = "1"
+	}
+	answer, err := s.run(ctx, s.scripts.list, req.Prefix, req.UID, req.After, waited, strconv.Itoa(req.Limit))
 	if err != nil {
 		return holdfast.Page{}, err
 	}
@@ -81,6 +85,20 @@ func (s *Store) List(ctx context.Context, req holdfast.ListRequest) (holdfast.Pa
 		page.Next = page.Locks[len(page.Locks)-1].Key
 	}
 	return page, nil
+}
+
+// Count says how much there is. A hold that has run out counts until it is
+// swept.
+func (s *Store) Count(ctx context.Context) (holdfast.Count, error) {
+	if err := s.enter(ctx); err != nil {
+		return holdfast.Count{}, err
+	}
+	answer, err := s.run(ctx, s.scripts.count)
+	if err != nil {
+		return holdfast.Count{}, err
+	}
+	f := fields{answer}
+	return holdfast.Count{Holds: int(f.number()), Waiters: int(f.number())}, nil
 }
 
 // readLock reads the state of a key as show.lua gives it.

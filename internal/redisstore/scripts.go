@@ -14,7 +14,7 @@ var luaFiles embed.FS
 // scripts are the operations.
 type scripts struct {
 	lock, unlock, extend, claim, leave, force *rueidis.Lua
-	check, get, list                          *rueidis.Lua
+	check, get, list, count                   *rueidis.Lua
 	many                                      *rueidis.Lua
 	tick, mine                                *rueidis.Lua
 }
@@ -50,6 +50,7 @@ func newScripts(edit func(source string) string) *scripts {
 		check:  script("clock", "keys", "check"),
 		get:    script("clock", "keys", "line", "show", "get"),
 		list:   script("clock", "keys", "line", "show", "list"),
+		count:  script("count"),
 		tick:   script(with(clock, "tick")...),
 		mine:   script("mine"),
 		many:   script("clock", "many"),

@@ -13,6 +13,7 @@ var listing = []proof{
 	{"only keys with the prefix are listed", listPrefix},
 	{"a prefix has no wildcards", listNoWildcards},
 	{"only keys on which the uid holds or waits are listed", listUID},
+	{"only keys that somebody waits for are listed", listWaitedFor},
 	{"each key shows as get shows it", listLikeGet},
 	{"a key that is only waited for is listed, one that is free is not", listWaited},
 	{"pages follow each other without a gap or a repetition", listPages},
@@ -126,6 +127,36 @@ func listUID(c *scene) {
 	}
 	equal(c, "keys of a under p/", c.listed(holdfast.ListRequest{UID: "a", Prefix: "p/"}), []string{"p/x"})
 	equal(c, "keys of b under p/", c.listed(holdfast.ListRequest{UID: "b", Prefix: "p/"}), nil)
+}
+
+func listWaitedFor(c *scene) {
+	c.lock("a", "u", "v", "p/x", "p/y", "p/z", "w")
+	c.waits("b", "v", "p/x", "free")
+	c.waits("d", "v", "p/z")
+	all := []string{"free", "p/x", "p/z", "v"}
+	for _, test := range []struct {
+		req  holdfast.ListRequest
+		want []string
+	}{
+		{holdfast.ListRequest{}, all},
+		{holdfast.ListRequest{Prefix: "p/"}, []string{"p/x", "p/z"}},
+		{holdfast.ListRequest{After: "p/x"}, []string{"p/z", "v"}},
+		{holdfast.ListRequest{UID: "a"}, []string{"p/x", "p/z", "v"}},
+		{holdfast.ListRequest{UID: "b"}, []string{"free", "p/x", "v"}},
+		{holdfast.ListRequest{UID: "nobody"}, nil},
+	} {
+		test.req.Waited = true
+		equal(c, fmt.Sprintf("keys of %+v", test.req), c.listed(test.req), test.want)
+	}
+	page := c.list(holdfast.ListRequest{Waited: true, Limit: 3})
+	if len(page.Locks) != 3 || page.Next != "p/z" {
+		c.t.Errorf("a page of %d, next %q", len(page.Locks), page.Next)
+	}
+	if page = c.list(holdfast.ListRequest{Waited: true, Limit: 4}); len(page.Locks) != 4 || page.Next != "" {
+		c.t.Errorf("the last page has %d, next %q", len(page.Locks), page.Next)
+	}
+	c.unlock("a", "u", "v", "p/x", "p/y", "p/z", "w")
+	equal(c, "keys afterwards", c.listed(holdfast.ListRequest{Waited: true}), []string{"p/z", "v"})
 }
 
 func listLikeGet(c *scene) {

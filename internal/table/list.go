@@ -133,12 +133,15 @@ func (t *Table) Key(key string) KeyState {
 
 // List gives the first limit keys in bytewise order that somebody holds or
 // waits for, that begin with prefix and stand behind after; if uid is not
-// empty, only those on which uid holds or waits. More says whether others
-// follow.
-func (t *Table) List(prefix, uid, after string, limit int) (page []KeyState, more bool) {
+// empty, only those on which uid holds or waits, and if waited, only those that
+// somebody waits for. More says whether others follow.
+func (t *Table) List(prefix, uid, after string, waited bool, limit int) (page []KeyState, more bool) {
 	keys := t.keys
-	if uid != "" {
+	switch {
+	case uid != "":
 		keys = func(from string, yield func(string) bool) { t.keysOf(uid, from, yield) }
+	case waited:
+		keys = t.keysWaitedFor
 	}
 	keys(max(prefix, after), func(key string) bool {
 		if key == after && after != "" {
@@ -146,6 +149,9 @@ func (t *Table) List(prefix, uid, after string, limit int) (page []KeyState, mor
 		}
 		if !strings.HasPrefix(key, prefix) {
 			return key < prefix
+		}
+		if waited && !t.waitedFor(key) {
+			return true
 		}
 		if more = len(page) == limit; !more {
 			page = append(page, t.Key(key))
@@ -176,6 +182,11 @@ func (t *Table) keys(from string, yield func(string) bool) {
 	for ; waited && goOn; waited = lines.Next() {
 		goOn = yield(lines.Key())
 	}
+}
+
+// keysWaitedFor yields, in order, the keys from from on that somebody waits for.
+func (t *Table) keysWaitedFor(from string, yield func(string) bool) {
+	t.lines.Ascend(from, func(key string, _ *line) bool { return yield(key) })
 }
 
 // keysOf yields, in order, the keys from from on that uid holds or waits for.

@@ -192,18 +192,20 @@ func difference(fast *Table, m *model, keys []string) string {
 // listDifference is the same for the lists of all keys and of each owner's.
 func listDifference(fast *Table, m *model, keys, uids []string) string {
 	for _, uid := range append([]string{""}, uids...) {
-		var want []KeyState
-		for _, key := range keys {
-			if state := m.key(key); state.concerns(uid) {
-				want = append(want, state)
+		for _, waited := range []bool{false, true} {
+			var want []KeyState
+			for _, key := range keys {
+				if state := m.key(key); state.concerns(uid) && (!waited || len(state.Waiters) > 0) {
+					want = append(want, state)
+				}
 			}
-		}
-		got, _ := fast.List("", uid, "", len(keys)+1)
-		for i := range got {
-			got[i] = plainKey(got[i])
-		}
-		if !reflect.DeepEqual(orNil(got), want) {
-			return fmt.Sprintf("list of %q\n fast: %+v\nmodel: %+v", uid, got, want)
+			got, _ := fast.List("", uid, "", waited, len(keys)+1)
+			for i := range got {
+				got[i] = plainKey(got[i])
+			}
+			if !reflect.DeepEqual(orNil(got), want) {
+				return fmt.Sprintf("list of %q, waited for: %v\n fast: %+v\nmodel: %+v", uid, waited, got, want)
+			}
 		}
 	}
 	return ""

@@ -98,10 +98,10 @@ func (s *script) run(d *datadriven.TestData) string {
 		if option("limit") != "" {
 			limit = int(s.number(option("limit")))
 		}
-		page, more := s.table.List(option("prefix"), option("uid"), option("after"), limit)
+		page, more := s.table.List(option("prefix"), option("uid"), option("after"), option("waited") != "", limit)
 		return show(page, more)
 	case "state":
-		page, _ := s.table.List("", "", "", 1000)
+		page, _ := s.table.List("", "", "", false, 1000)
 		return show(page, false) + fmt.Sprintf("version %d, %d holds, %d in line\n", s.table.Version(), s.table.Holds(), s.table.Waiters())
 	case "reload":
 		var b bytes.Buffer

@@ -88,6 +88,13 @@ func AppendExtension(dst []byte, extension holdfast.Extension) []byte {
 	return append(appendMillis(append(dst, `,"exp":`...), extension.Exp), '}')
 }
 
+// AppendCount appends how much there is.
+func AppendCount(dst []byte, count holdfast.Count) []byte {
+	dst = strconv.AppendInt(append(dst, `{"holds":`...), int64(count.Holds), 10)
+	dst = strconv.AppendInt(append(dst, `,"waiters":`...), int64(count.Waiters), 10)
+	return append(dst, '}')
+}
+
 // AppendPage appends a page of a list.
 func AppendPage(dst []byte, page holdfast.Page) []byte {
 	dst = appendArray(append(dst, `{"locks":`...), page.Locks, AppendState)

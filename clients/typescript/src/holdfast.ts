@@ -159,8 +159,7 @@ export class Holdfast {
    * by then the key can have new holders.
    */
   async force(key: string, { signal, ...query }: CallOptions & { reason?: string } = {}): Promise<Released[]> {
-    if (isDots(key)) throw new HoldfastError("invalid", `keys: fetch cannot send "${key}" in a path`);
-    const path = `locks/${segment(key)}${search(query)}`;
+    const path = isDots(key) ? `locks${search({ key, ...query })}` : `locks/${segment(key)}${search(query)}`;
     const call: Call = { method: "DELETE", path, signal, once: true };
     return (await this.#asker.ask<{ released: Released[] }>(call)).body.released;
   }

@@ -106,6 +106,8 @@ export interface ListOptions extends CallOptions {
   prefix?: string;
   /** Only keys on which this uid holds or waits. */
   uid?: string;
+  /** Only keys that somebody waits for. */
+  waited?: boolean;
   /** At most so many keys: 1 to 1000, by default 100. */
   limit?: number;
   /** Only keys behind this one: `next` of the page before. */
