@@ -14,7 +14,7 @@ PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 wind
 
 LDFLAGS = -s -w -X main.version=$(VERSION)
 
-.PHONY: help run build release test test-typescript check needs bench fuzz clean
+.PHONY: help run build release test test-typescript check needs bench fuzz pictures clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -50,6 +50,9 @@ bench: ## run the benchmarks; some of them: make bench BENCH=Lock
 
 fuzz: ## run each fuzz target for FUZZTIME
 	@sh script/fuzz.sh $(FUZZTIME)
+
+pictures: needs ## take the pictures of the page in docs anew; looks best with the fonts Inter and JetBrains Mono
+	go test ./internal/ui -run Pictures -count=1 -pictures "$(CURDIR)/docs"
 
 clean: ## remove what was built
 	rm -rf bin dist

@@ -24,6 +24,10 @@ postgres_server() {
 	command -v initdb
 }
 
+browser() {
+	command -v chromium || command -v chromium-browser || command -v google-chrome
+}
+
 # One line for each thing.
 look() {
 	missing=
@@ -31,6 +35,7 @@ look() {
 	need redis-server command -v redis-server # the Redis store; redis-cli comes with it
 	need postgresql postgres_server # fence, the SQL side
 	need prometheus command -v promtool # the alert rules
+	need "chromium fonts-dejavu-core" browser # the page
 }
 
 look

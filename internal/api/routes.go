@@ -12,7 +12,7 @@ import (
 // route is a row of the table of routes.
 type route struct {
 	method string
-	path   string   // {key} or {id} stands for one segment, and can only be the last
+	path   string   // {…} stands for one segment, and can only be the last
 	query  []string // the parameters that it takes
 	call   func(*Handler, *exchange) error
 }
@@ -39,10 +39,12 @@ var routes = []route{
 	{http.MethodGet, "/readyz", nil, (*Handler).readyz},
 	{http.MethodGet, "/metrics", nil, (*Handler).metrics},
 	{http.MethodGet, "/openapi.yaml", nil, (*Handler).openapi},
+	{http.MethodGet, "/", nil, (*Handler).page},
+	{http.MethodGet, "/ui/{file}", nil, (*Handler).asset},
 }
 
-// find gives the route of a request, and fills in the key or id that its path
-// names. net/http's own mux would redirect paths such as /locks/a//b or
+// find gives the route of a request, and fills in the key, id or file that its
+// path names. net/http's own mux would redirect paths such as /locks/a//b or
 // /locks/.., which are keys like any other.
 func find(x *exchange) (*route, error) {
 	method := x.request.Method
@@ -89,7 +91,7 @@ func rawPath(u *url.URL) (path string, escaped bool) {
 }
 
 // match says whether the path is that of the route, and gives the segment
-// that stands for its {key} or {id}.
+// that stands for its {key}, {id} or {file}.
 func (r *route) match(path string) (segment string, ok bool) {
 	stem, _, named := strings.Cut(r.path, "{")
 	if !named {

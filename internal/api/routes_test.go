@@ -11,7 +11,8 @@ func TestWhatIsNotThereIs404(t *testing.T) {
 	s := open(t)
 	s.lock("u", "a")
 	for _, path := range []string{
-		"/", "/Lock", "/lock/", "/lock/a", "//lock", "/./lock", "/x/../lock", "/lock%2F", "/%6cocks/a/b", "/lockss", "/clusters", "/cluster/", "/cluster/nodes", "/cluster/nodes/a/b",
+		"/Lock", "/lock/", "/lock/a", "//lock", "/./lock", "/x/../lock", "/lock%2F", "/%6cocks/a/b", "/lockss",
+		"/clusters", "/cluster/", "/cluster/nodes", "/cluster/nodes/a/b", "/ui", "/ui/a/b", "/ui/../locks",
 	} {
 		for _, method := range []string{"GET", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH", "BREW"} {
 			answer := s.ask(method, path, "")
@@ -130,4 +131,4 @@ func TestQueriesAreReadStrictly(t *testing.T) {
 }
 
 // named gives the path of a route with a name in it.
-func named(path string) string { return strings.NewReplacer("{key}", "a", "{id}", "a").Replace(path) }
+func named(path string) string { return strings.NewReplacer("{key}", "a", "{id}", "a", "{file}", "main.js").Replace(path) }

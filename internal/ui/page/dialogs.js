@@ -1,0 +1,70 @@
+// What the page asks people: why a lock shall be released, and who they are.
+
+import { ask, onUnauthenticated } from "./ask.js";
+import { $, say } from "./dom.js";
+import { count } from "./format.js";
+
+let toast = 0;
+
+/** Says a sentence for a while. */
+export function tell(text) {
+  say($("toast"), text);
+  $("toast").dataset.shown = "";
+  clearTimeout(toast);
+  toast = setTimeout(() => delete $("toast").dataset.shown, 6000);
+}
+
+let chosen; // the lock that is about to be released
+
+/** Asks why, and releases a lock by force. */
+export function force(lock) {
+  chosen = lock;
+  const { key, holders, waiters } = lock;
+  say($("force-key"), key);
+  const who = holders.length === 1 ? `Held by ${isolated(holders[0].uid)}` : `Held by ${count(holders.length, "owner")}`;
+  say($("force-facts"), `${who}; ${waiters.length > 0 ? `${count(waiters.length, "request")} in line behind.` : "nobody waits."}`);
+  say($("force-wrong"), "");
+  $("force-reason").value = "";
+  $("force").showModal();
+  $("force-reason").focus();
+}
+
+// U+2068 and U+2069 keep a name that runs the other way from turning the sentence round.
+const isolated = (text) => `\u2068${text}\u2069`;
+
+async function release(event) {
+  event.preventDefault();
+  $("force-do").disabled = true;
+  try {
+    // The key goes into the query: in a path browsers take "." and ".." for directories.
+    const { released } = await ask("DELETE", "/locks", { key: chosen.key, reason: $("force-reason").value.trim() });
+    $("force").close();
+    const owners = released.map(({ uid }) => isolated(uid)).slice(0, 3).join(", ");
+    tell(released.length > 0 ? `Released ${isolated(chosen.key)}, held by ${owners}.` : `Nobody held ${isolated(chosen.key)} any more.`);
+  } catch (error) {
+    say($("force-wrong"), `Not released: ${error.message}`);
+  } finally {
+    $("force-do").disabled = false;
+  }
+}
+
+function askForToken(again) {
+  say($("token-wrong"), again ? "The server does not take this token." : "");
+  $("token-text").value = "";
+  $("token").showModal();
+  return new Promise((resolve) => {
+    $("token-form").onsubmit = (event) => {
+      event.preventDefault();
+      $("token").close();
+      resolve($("token-text").value);
+      $("token-text").value = "";
+    };
+  });
+}
+
+export function start() {
+  onUnauthenticated(askForToken);
+  $("force-form").addEventListener("submit", release);
+  $("force-cancel").addEventListener("click", () => $("force").close());
+  $("token").addEventListener("cancel", (event) => event.preventDefault()); // there is nothing behind it to go back to
+}

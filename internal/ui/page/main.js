@@ -1,0 +1,106 @@
+// The page: brings its parts to life, and tells each of them of events.
+
+import * as cluster from "./cluster.js";
+import * as dialogs from "./dialogs.js";
+import { $, mark, say } from "./dom.js";
+import { timeOfDay } from "./format.js";
+import * as latest from "./latest.js";
+import { freeze } from "./lives.js";
+import * as locks from "./locks.js";
+import { follow } from "./stream.js";
+import * as totals from "./totals.js";
+import * as waits from "./waits.js";
+
+const LOOK = 5_000; // ms between two looks at what events may not have told
+const GRACE = 1_000; // ms of trouble before the page is called stale
+const MISSED = 1_000; // ms in which events that were missed come after the stream stands again
+
+let lost; // why the stream does not stand
+let refused; // why the list could not be had
+let fresh = Date.now(); // when everything was in order last
+let stale = 0; // a timer, or true
+
+function refresh() {
+  if (document.hidden) return;
+  locks.refresh();
+  totals.refresh();
+  waits.look();
+}
+
+/** Shows whether what is seen can be trusted. */
+function judge() {
+  const trouble = lost ?? refused;
+  if (!trouble) {
+    clearTimeout(stale);
+    if (stale === true) freeze(false);
+    stale = 0;
+    show("live", "Live");
+    return;
+  }
+  if (!stale) {
+    fresh = Date.now();
+    stale = setTimeout(() => {
+      stale = true;
+      freeze(true);
+      judge();
+    }, GRACE);
+    say($("state-text"), "Reconnecting");
+  } else if (stale === true) {
+    show("stale", "Stale", `What you see is from ${timeOfDay(fresh)}, and may not be so any more: ${words(trouble)}. Trying again.`);
+  }
+}
+
+function show(state, text, banner = "") {
+  mark($("state"), "state", state);
+  say($("state-text"), text);
+  mark(document.querySelector("main"), "stale", state === "stale");
+  say($("banner"), banner);
+  $("banner").hidden = banner === "";
+}
+
+/** What browsers say when there is no connection differs, and helps nobody. */
+function words(error) {
+  return error instanceof TypeError || error.name === "AbortError" || error.name === "TimeoutError"
+    ? "the server cannot be reached"
+    : error.message.replace(/[.\s]+$/, "");
+}
+
+const on = {
+  live(resumed) {
+    lost = undefined;
+    judge();
+    refresh();
+    totals.known(!resumed);
+    if (resumed) setTimeout(() => lost || totals.known(true), MISSED);
+  },
+  lost(error) {
+    lost = error;
+    totals.known(false);
+    judge();
+  },
+  events(events) {
+    totals.add(events);
+    latest.add(events);
+    if (document.hidden) return;
+    // Each is asked: some of them change what is on the page by themselves.
+    if (events.filter(locks.concerns).length > 0) locks.refresh();
+    if (events.some(waits.concerns)) waits.refresh();
+  },
+};
+
+say($("host"), location.host);
+dialogs.start();
+totals.start();
+totals.onCount(waits.counted);
+waits.start();
+locks.start({
+  onForce: dialogs.force,
+  onTrouble(error) {
+    refused = error;
+    judge();
+  },
+});
+setInterval(refresh, LOOK);
+document.addEventListener("visibilitychange", refresh);
+cluster.start();
+follow(on);
