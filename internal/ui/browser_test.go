@@ -88,8 +88,8 @@ type tab struct {
 type look struct {
 	width, height int64
 	dark          bool
-	sharp         float64 // pixels for each pixel of CSS; zero means 1
-	hash          string  // of the address to open
+	still         bool   // wants no motion
+	hash          string // of the address to open
 }
 
 var desktop = look{width: 1280, height: 900}
@@ -106,18 +106,23 @@ func (s *site) browse(l look) *tab {
 	if err := chromedp.Listen(ctx, p.note); err != nil {
 		s.t.Fatal(err)
 	}
-	scheme := "light"
+	scheme, motion := "light", "no-preference"
 	if l.dark {
 		scheme = "dark"
+	}
+	if l.still {
+		motion = "reduce"
 	}
 	tell(p, network.Enable, network.EnableParams{})
 	tell(p, log.Enable, cdp.Empty{})
 	tell(p, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: watchPolicy})
 	tell(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+		Features: []*emulation.MediaFeature{
+			{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: motion},
+		},
 	})
 	tell(p, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
-		Width: l.width, Height: l.height, DeviceScaleFactor: max(l.sharp, 1), Mobile: l.width < 600,
+		Width: l.width, Height: l.height, DeviceScaleFactor: 1, Mobile: l.width < 600,
 	})
 	run(p, chromedp.Navigate(s.url("/"+l.hash)))
 	return p

@@ -56,11 +56,11 @@ export function coalesced(work, every) {
     timer = setTimeout(async () => {
       timer = 0;
       running = true;
-      last = performance.now();
       try {
         await work();
       } finally {
         running = false;
+        last = performance.now(); // a slow server is asked less often
         if (again) {
           again = false;
           soon();

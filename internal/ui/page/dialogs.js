@@ -14,19 +14,28 @@ export function tell(text) {
   toast = setTimeout(() => delete $("toast").dataset.shown, 6000);
 }
 
-let chosen; // the lock that is about to be released
+let chosen; // the key that is about to be released
 
 /** Asks why, and releases a lock by force. */
 export function force(lock) {
-  chosen = lock;
-  const { key, holders, waiters } = lock;
-  say($("force-key"), key);
-  const who = holders.length === 1 ? `Held by ${isolated(holders[0].uid)}` : `Held by ${count(holders.length, "owner")}`;
-  say($("force-facts"), `${who}; ${waiters.length > 0 ? `${count(waiters.length, "request")} in line behind.` : "nobody waits."}`);
+  chosen = lock.key;
+  say($("force-key"), chosen);
   say($("force-wrong"), "");
   $("force-reason").value = "";
+  drawFacts(lock);
   $("force").showModal();
   $("force-reason").focus();
+}
+
+/** While somebody looks for words the lock can go to another owner, who is not the one that was meant. */
+export function seen(locks) {
+  if ($("force").open) drawFacts(locks.find(({ key }) => key === chosen) ?? { holders: [], waiters: [] });
+}
+
+function drawFacts({ holders, waiters }) {
+  const [first] = holders;
+  const who = holders.length > 1 ? `Held by ${count(holders.length, "owner")}` : first ? `Held by ${isolated(first.uid)}` : "Held by nobody now";
+  say($("force-facts"), `${who}; ${waiters.length > 0 ? `${count(waiters.length, "request")} in line behind.` : "nobody waits."}`);
 }
 
 // U+2068 and U+2069 keep a name that runs the other way from turning the sentence round.
@@ -37,10 +46,10 @@ async function release(event) {
   $("force-do").disabled = true;
   try {
     // The key goes into the query: in a path browsers take "." and ".." for directories.
-    const { released } = await ask("DELETE", "/locks", { key: chosen.key, reason: $("force-reason").value.trim() });
+    const { released } = await ask("DELETE", "/locks", { key: chosen, reason: $("force-reason").value.trim() });
     $("force").close();
     const owners = released.map(({ uid }) => isolated(uid)).slice(0, 3).join(", ");
-    tell(released.length > 0 ? `Released ${isolated(chosen.key)}, held by ${owners}.` : `Nobody held ${isolated(chosen.key)} any more.`);
+    tell(released.length > 0 ? `Released ${isolated(chosen)}, held by ${owners}.` : `Nobody held ${isolated(chosen)} any more.`);
   } catch (error) {
     say($("force-wrong"), `Not released: ${error.message}`);
   } finally {

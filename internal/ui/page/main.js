@@ -12,12 +12,14 @@ import * as totals from "./totals.js";
 import * as waits from "./waits.js";
 
 const LOOK = 5_000; // ms between two looks at what events may not have told
+const SOONER = 1_000; // the same, after a refusal
 const GRACE = 1_000; // ms of trouble before the page is called stale
 const MISSED = 1_000; // ms in which events that were missed come after the stream stands again
 
 let lost; // why the stream does not stand
 let refused; // why the list could not be had
 let fresh = Date.now(); // when everything was in order last
+let again = 0; // a timer, after a refusal
 let stale = 0; // a timer, or true
 
 function refresh() {
@@ -94,10 +96,13 @@ totals.start();
 totals.onCount(waits.counted);
 waits.start();
 locks.start({
+  onDrawn: dialogs.seen,
   onForce: dialogs.force,
   onTrouble(error) {
     refused = error;
     judge();
+    clearTimeout(again);
+    if (error) again = setTimeout(refresh, SOONER);
   },
 });
 setInterval(refresh, LOOK);

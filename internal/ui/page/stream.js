@@ -39,6 +39,7 @@ export function follow(on) {
       throw new Error("the server ended the connection");
     } finally {
       clearTimeout(watch);
+      control.abort(); // also when it was not the connection that failed
     }
   }
 

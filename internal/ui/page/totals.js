@@ -33,6 +33,7 @@ async function load() {
   } catch (error) {
     if (error.status === 404) count = undefined; // a store that does not count
   }
+  for (const tile of tiles) if (tile.of) drawCount(tile);
   for (const tell of told) tell(count);
 }
 
@@ -78,10 +79,14 @@ function second(passed) {
   if (following && !document.hidden) refresh();
 }
 
+function drawCount(tile) {
+  tile.element.hidden = count === undefined;
+  say(tile.value, count ? number(count[tile.of]) : "–");
+}
+
 function draw(tile) {
   if (tile.of) {
-    tile.element.hidden = count === undefined;
-    say(tile.value, count ? number(count[tile.of]) : "–");
+    drawCount(tile);
   } else {
     const recent = tile.past.slice(-MEAN).filter((n) => n !== undefined);
     const mean = recent.length > 0 ? recent.reduce((sum, n) => sum + n, 0) / recent.length : undefined;
