@@ -131,4 +131,6 @@ func TestQueriesAreReadStrictly(t *testing.T) {
 }
 
 // named gives the path of a route with a name in it.
-func named(path string) string { return strings.NewReplacer("{key}", "a", "{id}", "a", "{file}", "main.js").Replace(path) }
+func named(path string) string {
+	return strings.NewReplacer("{key}", "a", "{id}", "a", "{file}", "main.js").Replace(path)
+}

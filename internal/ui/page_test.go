@@ -567,6 +567,10 @@ func TestTheClusterIsShownWhereThereIsOne(t *testing.T) {
 	p := serve(t, withCluster).browse(desktop).live()
 	p.shows("cluster", "led by n1, term 3, 128,420 applied", "n3", "12 entries behind")
 	p.is(`document.querySelector(".node[data-role=leader]").textContent.startsWith("n1leader")`, "true")
+	lame := serve(t, answering(`{"cluster":"c","id":"<b>n1</b>","term":4,"applied":7,"nodes":[
+		{"id":"<b>n1</b>","api":"http://a","peer":"a:1","role":"follower","lag":0},{"id":"n2","peer":"b:1","role":"away","lag":0}]}`)).browse(desktop).live()
+	lame.shows("cluster", "without a leader", "you see <b>n1</b>", "away", "b:1")
+	lame.is(`document.querySelector(".node[data-role=away] .lag").textContent`, `""`)
 	if n := len(alone.requests("GET /cluster")); n != 1 {
 		t.Errorf("a store that is no cluster was asked %d times", n)
 	}

@@ -133,15 +133,22 @@ func traffic(s *site) (stop func()) {
 
 // withCluster answers /cluster as a node of three does.
 func withCluster(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/cluster" {
-			next.ServeHTTP(w, r)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprint(w, `{"id":"n1","leader":"n1","term":3,"applied":128420,"nodes":[
-			{"id":"n1","api":"http://10.0.0.1:3000","peer":"10.0.0.1:3001","role":"voter","lag":0},
-			{"id":"n2","api":"http://10.0.0.2:3000","peer":"10.0.0.2:3001","role":"voter","lag":0},
-			{"id":"n3","api":"http://10.0.0.3:3000","peer":"10.0.0.3:3001","role":"voter","lag":12}]}`)
-	})
+	return answering(`{"cluster":"c","id":"n1","leader":"n1","term":3,"applied":128420,"nodes":[
+		{"id":"n1","api":"http://10.0.0.1:3000","peer":"10.0.0.1:3001","role":"leader","lag":0},
+		{"id":"n2","api":"http://10.0.0.2:3000","peer":"10.0.0.2:3001","role":"follower","lag":0},
+		{"id":"n3","api":"http://10.0.0.3:3000","peer":"10.0.0.3:3001","role":"follower","lag":12}]}`)(next)
+}
+
+// answering answers /cluster with this.
+func answering(cluster string) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/cluster" {
+				next.ServeHTTP(w, r)
+				return
+			}
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprint(w, cluster)
+		})
+	}
 }

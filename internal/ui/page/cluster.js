@@ -28,12 +28,12 @@ function draw({ id, leader, term, applied, nodes }) {
   say($("cluster-facts"), `${led}, term ${number(term)}, ${number(applied)} applied; you see ${id}`);
   reconcile($("nodes"), nodes, (node) => node.id, makeNode, (element, node) => {
     const [name, role, lag, api] = element.children;
-    mark(element, "role", node.id === leader ? "leader" : node.role);
+    mark(element, "role", node.role);
     say(name, node.id);
-    say(role, node.id === leader ? "leader" : node.role);
+    say(role, node.role);
     mark(lag, "behind", node.lag > 0);
-    say(lag, node.lag > 0 ? `${count(node.lag, "entry", "entries")} behind` : "up to date");
-    say(api, node.api ?? "");
+    say(lag, node.role === "away" ? "" : node.lag > 0 ? `${count(node.lag, "entry", "entries")} behind` : "up to date");
+    say(api, node.api ?? node.peer);
   });
 }
 
