@@ -49,6 +49,12 @@ func nameOperations(routes []route) (names []string) {
 			name = "get"
 		case "DELETE /locks/{key}":
 			name = "force"
+		case "DELETE /locks":
+			name = "forceNamed"
+		case "GET /":
+			name = "page"
+		case "GET /ui/{file}":
+			name = "file"
 		case "DELETE /cluster/nodes/{id}":
 			name = "removeNode"
 		case "POST /cluster/step-down":
