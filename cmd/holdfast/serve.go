@@ -39,7 +39,7 @@ type serveCommand struct {
 
 	DefaultExpiry lifetime `group:"locks" short:"E" default:"1000" placeholder:"MS" variable:"DEFAULT_EXPIRY" help:"How long a hold lives, in milliseconds, when the request does not say; without it 1000."`
 
-	BindGrace lifetime `group:"locks" default:"5000" placeholder:"MS" variable:"BIND_GRACE" help:"How long holds that are bound to a connection outlive it, in milliseconds; without it 5000."`
+	BindGrace grace `group:"locks" default:"5s" placeholder:"DURATION" variable:"BIND_GRACE" help:"How long holds that are bound to a connection outlive it; without it 5s."`
 
 	NoRedis    bool          `group:"store" short:"N" help:"In memory only: all locks are gone when the process ends. Wins over the other settings here."`
 	RedisHost  host          `group:"store" short:"R" placeholder:"HOST" variable:"REDIS_HOST" help:"In Redis on this host; without it localhost."`

@@ -58,7 +58,7 @@ func TestPrecedence(t *testing.T) {
 		{"DEFAULT_EXPIRY", []string{"--default-expiry", "-E"}, func(c serveCommand) any { return c.DefaultExpiry },
 			second(1), "2000", "3000", "4000", second(2), second(3), second(4)},
 		{"BIND_GRACE", []string{"--bind-grace"}, func(c serveCommand) any { return c.BindGrace },
-			second(5), "2000", "3000", "4000", second(2), second(3), second(4)},
+			grace(5 * time.Second), "2s", "3s", "4s", grace(2 * time.Second), grace(3 * time.Second), grace(4 * time.Second)},
 		{"DATA_DIR", []string{"--data-dir"}, func(c serveCommand) any { return c.DataDir },
 			nonEmpty("holdfast-data"), "a", "b", "c", nonEmpty("a"), nonEmpty("b"), nonEmpty("c")},
 		{"LOG_LEVEL", []string{"--log-level"}, func(c serveCommand) any { return c.LogLevel },
@@ -114,10 +114,11 @@ func TestWrongValueHiddenByAFlag(t *testing.T) {
 
 func TestWrongValues(t *testing.T) {
 	const (
-		anyPort  = "must be a whole number from 0 to 65535, not "
-		realPort = "must be a whole number from 1 to 65535, not "
-		expiry   = "must be a whole number of milliseconds from 1 to 86400000, not "
-		hostOnly = "must be a name or an address without a port, not "
+		anyPort   = "must be a whole number from 0 to 65535, not "
+		realPort  = "must be a whole number from 1 to 65535, not "
+		expiry    = "must be a whole number of milliseconds from 1 to 86400000, not "
+		bindGrace = "must be a duration from 1ms to 24h, such as 5s, not "
+		hostOnly  = "must be a name or an address without a port, not "
 	)
 	for _, row := range []struct{ flag, variable, value, want string }{
 		{"--port", "PORT", "abc", anyPort + `"abc"`},
@@ -133,8 +134,9 @@ func TestWrongValues(t *testing.T) {
 		{"--default-expiry", "DEFAULT_EXPIRY", "0.5", expiry + `"0.5"`},
 		{"--default-expiry", "DEFAULT_EXPIRY", "86400001", expiry + `"86400001"`},
 		{"--default-expiry", "DEFAULT_EXPIRY", "99999999999999999999", expiry + `"99999999999999999999"`},
-		{"--bind-grace", "BIND_GRACE", "0", expiry + `"0"`},
-		{"--bind-grace", "BIND_GRACE", "86400001", expiry + `"86400001"`},
+		{"--bind-grace", "BIND_GRACE", "999us", bindGrace + `"999us"`},
+		{"--bind-grace", "BIND_GRACE", "24h1ms", bindGrace + `"24h1ms"`},
+		{"--bind-grace", "BIND_GRACE", "5000", bindGrace + `"5000"`},
 		{"--host", "HOST", "localhost:3000", hostOnly + `"localhost:3000"`},
 		{"--host", "HOST", "http://localhost", hostOnly + `"http://localhost"`},
 		{"--redis-host", "REDIS_HOST", "[::1]:6379", hostOnly + `"[::1]:6379"`},
@@ -268,7 +270,7 @@ func TestExampleDotenv(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := serveCommand{
-		Port: 3000, Host: "localhost", DefaultExpiry: lifetime(time.Second), BindGrace: lifetime(5 * time.Second), DataDir: "holdfast-data",
+		Port: 3000, Host: "localhost", DefaultExpiry: lifetime(time.Second), BindGrace: grace(5 * time.Second), DataDir: "holdfast-data",
 		RedisHost: "localhost", RedisPort: 6379, RedisURL: "redis://user:password@localhost:6379/0",
 		KeepPlaces: 5 * time.Second,
 		nodeSettings: nodeSettings{

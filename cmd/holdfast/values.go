@@ -85,3 +85,16 @@ func (l *lifetime) UnmarshalText(text []byte) error {
 	*l = lifetime(time.Duration(n) * time.Millisecond)
 	return nil
 }
+
+// grace is for how long somebody may come back.
+type grace time.Duration
+
+// UnmarshalText reads a duration such as 5s, as long as a hold may live.
+func (g *grace) UnmarshalText(text []byte) error {
+	d, err := time.ParseDuration(string(text))
+	if err != nil || d < time.Millisecond || d > holdfast.MaxExp {
+		return fmt.Errorf("must be a duration from 1ms to 24h, such as 5s, not %q", text)
+	}
+	*g = grace(d)
+	return nil
+}
