@@ -80,8 +80,7 @@ func (c *Client) request(ctx context.Context, server *url.URL, call *call) ([]by
 	if response.StatusCode == http.StatusOK {
 		return answer, nil
 	}
-	seconds, _ := strconv.ParseInt(response.Header.Get("Retry-After"), 10, 64)
-	return nil, refused(server, response.StatusCode, seconds, answer)
+	return nil, refusedBy(server, response, answer)
 }
 
 func newRequest(ctx context.Context, server *url.URL, call *call, body []byte) *http.Request {
@@ -128,6 +127,12 @@ func away(server *url.URL, cause error) *trouble {
 	op, ok := errors.AsType[*net.OpError](cause)
 	e.OutcomeUnknown = !ok || op.Op != "dial"
 	return &trouble{Error: e, again: true}
+}
+
+// refusedBy reads the refusal of a response.
+func refusedBy(server *url.URL, response *http.Response, body []byte) *trouble {
+	seconds, _ := strconv.ParseInt(response.Header.Get("Retry-After"), 10, 64)
+	return refused(server, response.StatusCode, seconds, body)
 }
 
 // refused reads a refusal. If it is not one of a lock service, a proxy may

@@ -125,8 +125,7 @@ func (c *Client) begin(ctx context.Context, server *url.URL, call *call, header 
 	if err != nil {
 		return nil, away(server, err)
 	}
-	seconds, _ := strconv.ParseInt(response.Header.Get("Retry-After"), 10, 64)
-	return nil, refused(server, response.StatusCode, seconds, answer)
+	return nil, refusedBy(server, response, answer)
 }
 
 // bodyOf is the body of an answer whose ctx ends with it.
