@@ -3,60 +3,58 @@ package client
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"holdfast/internal/wire"
 )
 
 // await waits for the answer to a call that was sent.
-func (s *stream) await(ctx context.Context, call *call, id uint64, sent sent, wait time.Duration) ([]byte, *trouble) {
+func (s *stream) await(ctx context.Context, call *call, sent *sent) ([]byte, *trouble) {
 	heard := s.heard.Load()
-	limit := time.NewTimer(answerWithin + wait)
-	defer limit.Stop()
 	select {
-	case answer := <-sent:
-		return s.answered(call, id, answer)
+	case answer := <-sent.answer:
+		return s.verdict(call, sent, answer)
 	case <-ctx.Done():
 		if !call.grants {
-			s.forget(id)
-			return nil, s.away(id, ctx.Err())
+			return s.giveUp(sent, ctx.Err())
 		}
 		// The answer says what became of it: withdrawn, or granted just before.
-		s.withdraw(id)
-		limit.Reset(linger)
+		s.withdraw(sent.id)
+		sent.limit.Reset(linger)
 		select {
-		case answer := <-sent:
-			return s.answered(call, id, answer)
-		case <-limit.C:
-			s.forget(id)
-			return nil, s.away(id, ctx.Err())
+		case answer := <-sent.answer:
+			return s.verdict(call, sent, answer)
+		case <-sent.limit.C:
+			return s.giveUp(sent, ctx.Err())
 		}
-	case <-limit.C:
+	case <-sent.limit.C:
 		if s.heard.Load() == heard {
 			s.close(errSilent) // and who else waits for it need not do so longer
 		} else if call.grants {
-			s.withdraw(id)
+			s.withdraw(sent.id)
 		}
-		s.forget(id)
-		return nil, s.away(id, context.DeadlineExceeded)
+		return s.giveUp(sent, context.DeadlineExceeded)
 	}
 }
 
-// answered reads an answer.
-func (s *stream) answered(call *call, id uint64, answer wire.Answer) ([]byte, *trouble) {
+// verdict reads an answer.
+func (s *stream) verdict(call *call, sent *sent, answer wire.Answer) ([]byte, *trouble) {
 	switch answer.Status {
 	case 0:
-		return nil, s.away(id, s.err)
+		return s.giveUp(sent, s.err)
 	case http.StatusOK:
+		s.answered(sent)
 		call.grace = answer.Grace
 		return answer.Body, nil
 	}
+	s.answered(sent)
 	return nil, refused(s.server, answer.Status, answer.RetryAfter, answer.Body)
 }
 
-// away is the trouble with a connection on which no answer came.
-func (s *stream) away(id uint64, cause error) *trouble {
+// giveUp is the trouble with a connection on which no answer came.
+func (s *stream) giveUp(sent *sent, cause error) ([]byte, *trouble) {
+	sent.limit.Stop()
+	s.forget(sent.id)
 	t := away(s.server, cause)
-	t.OutcomeUnknown = s.wasWritten(id)
-	return t
+	t.OutcomeUnknown = s.wasWritten(sent.id)
+	return nil, t
 }

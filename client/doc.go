@@ -99,12 +99,6 @@ more than one call. Where a proxy does not let it through, each call is a
 request of its own, as it always is with [Options.Plain], and the stream is
 tried again now and then.
 
-Lock, Unlock, Extend and Check share one connection to each server, the stream:
-what many goroutines ask at once goes out as one message, and so costs little
-more than one call. Where a proxy does not let it through, each call is a
-request of its own, as it always is with [Options.Plain], and the stream is
-tried again now and then.
-
 A call that gets no answer is sent again, to the next server or after a pause
 that grows, for at most [Options.Patience]; if a server says when to ask again,
 the client waits for so long. That is harmless: the same uid that asks again

@@ -48,9 +48,9 @@ func (d *door) attempt(ctx context.Context, call *call) (_ []byte, _ *trouble, i
 	for {
 		s := d.stream.Load()
 		if s != nil {
-			id, sent, err := s.send(call.op, call.bind, body)
+			sent, err := s.send(call.op, call.bind, body, answerWithin+wait)
 			if err == nil {
-				answer, trouble := s.await(ctx, call, id, sent, wait)
+				answer, trouble := s.await(ctx, call, sent)
 				return answer, trouble, false
 			}
 			if err == errFull {

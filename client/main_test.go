@@ -41,7 +41,12 @@ func serve(t testing.TB, service holdfast.Service) (url string) {
 
 func serveOn(t testing.TB, listener net.Listener, service holdfast.Service) (url string) {
 	t.Helper()
-	server := api.NewServer(api.New(service, api.Options{Logger: slog.New(slog.DiscardHandler)}))
+	return serveHandlerOn(t, listener, api.New(service, api.Options{Logger: slog.New(slog.DiscardHandler)}))
+}
+
+func serveHandlerOn(t testing.TB, listener net.Listener, handler *api.Handler) (url string) {
+	t.Helper()
+	server := api.NewServer(handler)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	t.Cleanup(func() {

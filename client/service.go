@@ -41,7 +41,7 @@ func (c *Client) lock(ctx context.Context, req asked) (holdfast.Grant, time.Dura
 		bind:   req.bind,
 		body: func() ([]byte, time.Duration) {
 			normal.Wait = max(0, wait-began.since())
-			return wire.AppendLock(nil, normal), normal.Wait
+			return wire.AppendLock(newBody(), normal), normal.Wait
 		},
 		grants: true,
 	}
@@ -60,7 +60,7 @@ func (c *Client) Unlock(ctx context.Context, req holdfast.UnlockRequest) ([]stri
 	if err != nil {
 		return nil, err
 	}
-	body, err := c.ask(ctx, posting(wire.OpUnlock, wire.AppendUnlock(nil, req)))
+	body, err := c.ask(ctx, posting(wire.OpUnlock, wire.AppendUnlock(newBody(), req)))
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (c *Client) extend(ctx context.Context, req holdfast.ExtendRequest, bind bo
 	if req.Tokens != nil && len(req.Tokens) == 0 {
 		return holdfast.Extension{}, 0, nil // a server takes it for a mistake
 	}
-	call := posting(wire.OpExtend, wire.AppendExtend(nil, req))
+	call := posting(wire.OpExtend, wire.AppendExtend(newBody(), req))
 	call.bind = bind
 	body, err := c.ask(ctx, call)
 	if err != nil {
@@ -96,7 +96,7 @@ func (c *Client) Check(ctx context.Context, keys []string) (bool, error) {
 	if err := holdfast.ValidKeys(keys); err != nil {
 		return false, err
 	}
-	body, err := c.ask(ctx, posting(wire.OpCheck, wire.AppendCheck(nil, keys)))
+	body, err := c.ask(ctx, posting(wire.OpCheck, wire.AppendCheck(newBody(), keys)))
 	if err != nil {
 		return false, err
 	}
@@ -159,6 +159,9 @@ func (c *Client) Force(ctx context.Context, req holdfast.ForceRequest) ([]holdfa
 	}
 	return wire.ReadReleased(body)
 }
+
+// newBody gives room for the body of most requests.
+func newBody() []byte { return make([]byte, 0, 160) }
 
 // posting is a call with a body that is always the same.
 func posting(op wire.Op, body []byte) *call {

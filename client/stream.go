@@ -32,27 +32,31 @@ type stream struct {
 	beat   *time.Timer
 
 	mu       sync.Mutex
-	calls    map[uint64]sent // that have no answer yet, by id
-	last     uint64          // id given
-	unsent   []byte          // requests that wait to be written, as an array not closed yet
-	count    int             // of them
-	written  uint64          // the last id that was, or is being, written
-	wake     chan struct{}   // there is something to write
-	retiring bool            // to be closed when no call is left
-	over     chan struct{}   // closed with the connection
-	err      error           // why it ended
+	calls    map[uint64]*sent // that have no answer yet, by id
+	spare    []*sent          // that have been answered, to be used again
+	last     uint64           // id given
+	unsent   []byte           // requests that wait to be written, as an array not closed yet
+	count    int              // of them
+	written  uint64           // the last id that was, or is being, written
+	wake     chan struct{}    // there is something to write
+	retiring bool             // to be closed when no call is left
+	over     chan struct{}    // closed with the connection
+	err      error            // why it ended
 }
 
-// sent is a call that waits for its answer. An answer without ID says that
-// there will be none.
-type sent chan wire.Answer
+// sent is a call that waits for its answer.
+type sent struct {
+	id     uint64
+	answer chan wire.Answer // one without ID says that there will be none
+	limit  *time.Timer      // for the server
+}
 
 // newStream takes over a connection.
 func newStream(server *url.URL, socket *websocket.Conn) *stream {
 	s := &stream{
 		server: server,
 		socket: socket,
-		calls:  map[uint64]sent{},
+		calls:  map[uint64]*sent{},
 		wake:   make(chan struct{}, 1),
 		over:   make(chan struct{}),
 	}
@@ -99,7 +103,7 @@ func (s *stream) close(err error) {
 	}
 	s.socket.Close()
 	for _, call := range calls {
-		call <- wire.Answer{}
+		call.answer <- wire.Answer{}
 	}
 }
 
@@ -134,22 +138,38 @@ var (
 	errFull = errors.New("the connection carries as many calls as it may")
 )
 
-// send puts a call on its way. It fails with errOver or errFull.
-func (s *stream) send(op wire.Op, bind bool, body []byte) (id uint64, call sent, err error) {
-	call = make(sent, 1)
+// send puts a call on its way, whose answer may take so long. It fails with
+// errOver or errFull.
+func (s *stream) send(op wire.Op, bind bool, body []byte, limit time.Duration) (*sent, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.err != nil || s.retiring:
-		return 0, nil, errOver
+		return nil, errOver
 	case len(s.calls) >= streamCalls:
-		return 0, nil, errFull
+		return nil, errFull
+	}
+	var call *sent
+	if n := len(s.spare); n > 0 {
+		call, s.spare = s.spare[n-1], s.spare[:n-1]
+		call.limit.Reset(limit)
+	} else {
+		call = &sent{answer: make(chan wire.Answer, 1), limit: time.NewTimer(limit)}
 	}
 	s.last++
-	s.calls[s.last] = call
+	call.id = s.last
+	s.calls[call.id] = call
 	s.put()
-	s.unsent = wire.AppendCall(s.unsent, s.last, op, bind, body)
-	return s.last, call, nil
+	s.unsent = wire.AppendCall(s.unsent, call.id, op, bind, body)
+	return call, nil
+}
+
+// answered says that a call has been answered, and can be used again.
+func (s *stream) answered(call *sent) {
+	call.limit.Stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.spare = append(s.spare, call)
 }
 
 // put makes room for one more request, and wakes who writes.
@@ -278,7 +298,7 @@ func (s *stream) handOut(answers []wire.Answer) error {
 		}
 		if call, waits := s.calls[answer.ID]; waits {
 			delete(s.calls, answer.ID)
-			call <- answer
+			call.answer <- answer
 		}
 	}
 	if s.retiring && len(s.calls) == 0 {

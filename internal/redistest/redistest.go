@@ -107,6 +107,9 @@ func StartCluster(t testing.TB, nodes int) []*Server {
 	return servers
 }
 
+// PID is the process of a server that runs.
+func (s *Server) PID() int { return s.process.Process.Pid }
+
 // Args adds arguments before the server is started.
 func (s *Server) Args(args ...string) { s.args = append(s.args, args...) }
 

@@ -78,12 +78,19 @@ type Released struct {
 
 // ReadGrant reads the answer to a request to lock.
 func ReadGrant(body []byte) (holdfast.Grant, error) {
-	answer, err := read[Grant](body)
+	answer, ok := quickGrant(body)
+	var err error
+	if !ok {
+		answer, err = read[Grant](body)
+	}
 	return holdfast.Grant{Tokens: answer.Tokens, Exp: answer.Exp.Duration()}, err
 }
 
 // ReadUnlocked reads the answer to a request to unlock.
 func ReadUnlocked(body []byte) ([]string, error) {
+	if keys, ok := quickUnlocked(body); ok {
+		return keys, nil
+	}
 	answer, err := read[Unlocked](body)
 	return answer.Unlocked, err
 }

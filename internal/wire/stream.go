@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"holdfast"
@@ -228,52 +227,4 @@ func AppendRefusal(dst []byte, id uint64, e *holdfast.Error) []byte {
 	dst = AppendError(dst, e)
 	dst[body] = ','
 	return dst
-}
-
-// Answer is one answer on the stream. Body is the whole object, for the
-// functions that read answers; it is a part of the message.
-type Answer struct {
-	Head
-	Body []byte
-}
-
-// ReadAnswers reads a message of answers, one or an array of them, and appends
-// them to answers.
-func ReadAnswers(message []byte, answers []Answer) ([]Answer, error) {
-	d := newReader(message)
-	defer d.free()
-	one := func(int) error {
-		raw, err := d.tokens.ReadValue()
-		if err != nil {
-			return broken(err)
-		}
-		answer := Answer{Body: slices.Clip(slices.Clone(raw))}
-		answer.Head, err = readHead(raw)
-		answers = append(answers, answer)
-		return err
-	}
-	var err error
-	if d.tokens.PeekKind() == jsontext.KindBeginArray {
-		err = d.array(place{}, "an array", one)
-	} else {
-		err = one(0)
-	}
-	if err == nil {
-		err = d.end()
-	}
-	if err != nil {
-		return answers, unintelligible(err)
-	}
-	return answers, nil
-}
-
-func readHead(raw []byte) (Head, error) {
-	var head struct {
-		ID         uint64 `json:"id"`
-		Status     int    `json:"status"`
-		RetryAfter int64  `json:"retry_after"`
-		Grace      Millis `json:"grace"`
-	}
-	err := json.Unmarshal(raw, &head)
-	return Head{ID: head.ID, Status: head.Status, RetryAfter: head.RetryAfter, Grace: head.Grace.Duration()}, err
 }
