@@ -12,6 +12,14 @@ go away.
 connections: timeouts, refusals of requests that are no HTTP, and the
 graceful stop.
 
+# The stream
+
+On GET /stream one connection carries any number of calls. A call is carried
+out by Handler.do, whichever way it came. A connection has one goroutine, which
+reads; whoever has an answer while nobody writes becomes the writer, and a call
+has a goroutine of its own only where it may have to wait. Holds may be tied to
+a connection: ties knows them.
+
 # The client that goes away
 
 net/http ends the context of a request when its connection closes, once the

@@ -1,8 +1,8 @@
-// Package bench measures the service beside others, as a user would meet them:
+// Package stream measures the service beside others, as a user would meet them:
 // server and clients are processes of their own, over loopback. It has no code
 // of the product, so that the product depends on nothing that is only
 // measured against.
-package bench
+package stream
 
 import (
 	"bufio"
@@ -32,7 +32,7 @@ import (
 // a script that compares and deletes. Each goroutine has a key of its own.
 // Both are measured by turns, so that the ratio is that of one run:
 //
-//	go test -run '^$' -bench Stream -benchtime 200000x -count 3 ./internal/bench
+//	go test -run '^$' -bench Stream -benchtime 200000x -count 3 ./internal/bench/stream
 //
 // ns/op is one pair of Holdfast; redis-ratio is how many of its pairs go into
 // the time of one of go-redis, echo-ratio of one that only sends frames of the
