@@ -1,0 +1,370 @@
+package proof
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+
+	"holdfast"
+)
+
+// direct asks a history the questions that need no order of the calls.
+func direct(history []Op) []string {
+	d := &directly{
+		ops:     slices.Clone(history),
+		byOwner: map[owned][]*Op{},
+		holds:   map[holdfast.Token]*confirmed{},
+		owners:  map[uint64]string{},
+	}
+	slices.SortStableFunc(d.ops, func(a, b Op) int { return cmp.Compare(a.Call, b.Call) })
+	for i := range d.ops {
+		d.index(&d.ops[i])
+	}
+	for i := range d.ops {
+		d.wellFormed(&d.ops[i])
+		d.unique(&d.ops[i])
+	}
+	d.versionsGrow()
+	d.noOverlap()
+	d.limits()
+	d.inOrder()
+	d.register()
+	return d.problems
+}
+
+type directly struct {
+	ops      []Op // by call
+	byOwner  map[owned][]*Op
+	holds    map[holdfast.Token]*confirmed
+	owners   map[uint64]string // by version
+	problems []string
+}
+
+// owned is an owner and a key.
+type owned struct{ uid, key string }
+
+// confirmed is a hold of which its owner was told. Whatever else is the case,
+// it was there from from to to: from the first answer about it, to the earliest
+// moment at which it can have ended.
+type confirmed struct {
+	holdfast.Token
+	uid      string
+	mode     holdfast.Mode
+	from, to int64
+}
+
+func (d *directly) problem(format string, args ...any) {
+	d.problems = append(d.problems, fmt.Sprintf(format, args...))
+}
+
+// index notes a call. Calls come in the order in which they were made.
+func (d *directly) index(op *Op) {
+	if op.Kind == Lock && op.Outcome != Nothing {
+		for _, ask := range op.Asks {
+			o := owned{op.UID, ask.Key}
+			d.byOwner[o] = append(d.byOwner[o], op)
+		}
+	}
+	told := op.Outcome == Done && (op.Kind == Lock || op.Kind == Extend)
+	for i, token := range op.Held {
+		if !told {
+			break
+		}
+		h := d.holds[token]
+		if h == nil {
+			h = &confirmed{Token: token, uid: op.UID, mode: holdfast.Shared, from: math.MaxInt64, to: math.MinInt64}
+			d.holds[token] = h
+		}
+		if op.Kind == Lock && i < len(op.Asks) && op.Asks[i].Mode == holdfast.Exclusive {
+			h.mode = holdfast.Exclusive
+		}
+		h.from = min(h.from, op.Return)
+		h.to = max(h.to, op.Call+op.Exp*1e6)
+	}
+}
+
+// ended cuts the time for which holds are certain where their owners may have
+// given them back, or changed a shared one for an exclusive one.
+func (d *directly) ended() {
+	for i := range d.ops {
+		op := &d.ops[i]
+		switch {
+		case op.Kind == Unlock && (op.Outcome == Done || op.Outcome == Open):
+			for _, token := range op.Tokens {
+				if h := d.holds[token]; h != nil && h.uid == op.UID {
+					h.to = min(h.to, op.Call)
+				}
+			}
+		case op.Kind == Lock && op.Outcome != Nothing:
+			for _, ask := range op.Asks {
+				if ask.Mode == holdfast.Shared {
+					continue
+				}
+				for _, other := range d.byOwner[owned{op.UID, ask.Key}] {
+					for _, token := range other.Held {
+						if h := d.holds[token]; token.Key == ask.Key && h != nil && h.mode == holdfast.Shared && h.uid == op.UID {
+							h.to = min(h.to, op.Call)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// wellFormed is what can be said of an answer alone.
+func (d *directly) wellFormed(op *Op) {
+	if op.Kind == Unlock && op.Error != "" && op.Outcome == Done {
+		d.problem("%s: %s", op.Error, op)
+	}
+	if op.Kind != Lock {
+		return
+	}
+	switch op.Outcome {
+	case Done:
+		if len(op.Held) != len(op.Asks) {
+			d.problem("%d tokens for %d keys: %s", len(op.Held), len(op.Asks), op)
+			return
+		}
+		for i, token := range op.Held {
+			if token.Key != op.Asks[i].Key {
+				d.problem("the tokens are not in the order asked: %s", op)
+			}
+			if token.Version == 0 || token.Version >= holdfast.VersionEnd {
+				d.problem("a version that is none: %s", op)
+			}
+		}
+	case Locked:
+		if len(op.Blockers) == 0 && op.Wait == 0 {
+			d.problem("refused, and nobody is in the way: %s", op)
+		}
+		for _, b := range op.Blockers {
+			i := slices.IndexFunc(op.Asks, func(a holdfast.Ask) bool { return a.Key == b.Key })
+			switch {
+			case i < 0:
+				d.problem("a key that was not asked for is in the way: %s", op)
+			case b.UID == op.UID:
+				d.problem("an owner is in its own way: %s", op)
+			case !b.Waiting && b.Mode == holdfast.Shared && op.Asks[i].Mode == holdfast.Shared && op.Asks[i].Limit == 0:
+				d.problem("shared is in the way of shared: %s", op)
+			}
+		}
+	}
+}
+
+// unique is that a version is given once: to one owner.
+func (d *directly) unique(op *Op) {
+	if op.Outcome != Done || op.Kind != Lock && op.Kind != Extend {
+		return
+	}
+	for _, token := range op.Held {
+		if owner, ok := d.owners[token.Version]; ok && owner != op.UID {
+			d.problem("version %d was given to %s and to %s: %s", token.Version, owner, op.UID, op)
+		}
+		d.owners[token.Version] = op.UID
+	}
+}
+
+// seen is the newest version of all answers up to a moment.
+type seen struct {
+	at      int64
+	version uint64
+}
+
+// newest gives what was seen, answer by answer.
+func newest(ops []Op) []seen {
+	var all []seen
+	for i := range ops {
+		if op := &ops[i]; op.Kind == Lock && op.Outcome == Done {
+			for _, token := range op.Held {
+				all = append(all, seen{op.Return, token.Version})
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b seen) int { return cmp.Compare(a.at, b.at) })
+	for i := 1; i < len(all); i++ {
+		all[i].version = max(all[i].version, all[i-1].version)
+	}
+	return all
+}
+
+// versionsGrow is rule 5 in real time, over all keys: what was granted after
+// another grant was answered has a newer version.
+func (d *directly) versionsGrow() {
+	newest := newest(d.ops)
+	for i := range d.ops {
+		op := &d.ops[i]
+		if op.Kind != Lock || op.Outcome != Done {
+			continue
+		}
+		for _, token := range op.Held {
+			n := sort.Search(len(newest), func(i int) bool { return newest[i].version > token.Version })
+			if n == len(newest) || newest[n].at >= op.Call {
+				continue
+			}
+			// It was granted before that moment, to an earlier request.
+			if !slices.ContainsFunc(d.byOwner[owned{op.UID, token.Key}], func(o *Op) bool {
+				return o.Call <= newest[n].at && (o.Outcome == Open || o.Outcome == Done && slices.Contains(o.Held, token))
+			}) {
+				d.problem("%d had been granted when this was asked for: %s", newest[n].version, op)
+			}
+		}
+	}
+}
+
+// noOverlap is rule 2: two holds that exclude each other are never there at
+// the same moment.
+func (d *directly) noOverlap() {
+	d.ended()
+	for _, holds := range d.byKey() {
+		var there []*confirmed
+		for _, h := range holds {
+			if h.to <= h.from {
+				continue
+			}
+			there = slices.DeleteFunc(there, func(o *confirmed) bool { return o.to <= h.from })
+			for _, o := range there {
+				if o.uid != h.uid && (o.mode == holdfast.Exclusive || h.mode == holdfast.Exclusive) {
+					d.problem("key %s: %s holds version %d for certain from %.3f to %.3f ms, and %s version %d from %.3f to %.3f ms", h.Key,
+						o.uid, o.Version, float64(o.from)/1e6, float64(o.to)/1e6, h.uid, h.Version, float64(h.from)/1e6, float64(h.to)/1e6)
+				}
+			}
+			there = append(there, h)
+		}
+	}
+}
+
+// byKey gives the confirmed holds of each key by their beginning.
+func (d *directly) byKey() map[string][]*confirmed {
+	byKey := map[string][]*confirmed{}
+	for _, h := range d.holds {
+		byKey[h.Key] = append(byKey[h.Key], h)
+	}
+	for _, holds := range byKey {
+		slices.SortFunc(holds, func(a, b *confirmed) int {
+			return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.Version, b.Version))
+		})
+	}
+	return byKey
+}
+
+// limits is the other half of rule 2: a request with a limit was let in while
+// fewer than so many others shared the key.
+func (d *directly) limits() {
+	byKey := d.byKey()
+	for i := range d.ops {
+		op := &d.ops[i]
+		if op.Kind != Lock || op.Outcome != Done || len(op.Held) != len(op.Asks) {
+			continue
+		}
+		for i, ask := range op.Asks {
+			earlier := slices.ContainsFunc(d.byOwner[owned{op.UID, ask.Key}], func(o *Op) bool {
+				return o != op && o.Call <= op.Return && (o.Outcome == Open || slices.Contains(o.Held, op.Held[i]))
+			})
+			if ask.Limit == 0 || earlier {
+				continue
+			}
+			sharing := 0
+			for _, h := range byKey[ask.Key] {
+				if h.uid != op.UID && h.from < op.Call && op.Return < h.to {
+					sharing++
+				}
+			}
+			if sharing >= ask.Limit {
+				d.problem("%d others shared the key all the while: %s", sharing, op)
+			}
+		}
+	}
+}
+
+// inOrder is rule 3 as far as a history can tell. Where each request has an
+// owner of its own and wants one key for itself, whoever was seen in line ahead
+// of another, or before the other had asked, is granted first.
+func (d *directly) inOrder() {
+	asked := map[string]int{}
+	for i := range d.ops {
+		if op := &d.ops[i]; op.Kind == Lock {
+			asked[op.UID]++
+		}
+	}
+	granted := map[owned]*Op{}     // who is granted in the end
+	requests := map[string][]*Op{} // the same by key, by call
+	for i := range d.ops {
+		op := &d.ops[i]
+		if op.Kind == Lock && op.Outcome == Done && len(op.Asks) == 1 && op.Asks[0].Mode == holdfast.Exclusive && asked[op.UID] == 1 && len(op.Held) == 1 {
+			granted[owned{op.UID, op.Asks[0].Key}] = op
+			requests[op.Asks[0].Key] = append(requests[op.Asks[0].Key], op)
+		}
+	}
+	for i := range d.ops {
+		look := &d.ops[i]
+		if look.Kind != Get || look.Outcome != Done {
+			continue
+		}
+		key := look.Keys[0]
+		var line []*Op // the last that was seen in line, and before it the earlier ones
+		for _, w := range look.Waiters {
+			op := granted[owned{w.UID, key}]
+			if op == nil {
+				continue
+			}
+			for _, ahead := range line {
+				if ahead.Held[0].Version > op.Held[0].Version {
+					d.problem("%s stood in line behind %s and was granted first, as was seen at %.3f ms", op, ahead, float64(look.Return)/1e6)
+				}
+			}
+			line = append(line, op)
+		}
+		later := requests[key]
+		first := sort.Search(len(later), func(i int) bool { return later[i].Call > look.Return })
+		for _, ahead := range line {
+			for _, op := range later[first:min(len(later), first+100)] {
+				if ahead.Held[0].Version > op.Held[0].Version {
+					d.problem("%s was asked when %s stood in line, as was seen at %.3f ms, and was granted first", op, ahead, float64(look.Return)/1e6)
+				}
+			}
+		}
+	}
+}
+
+// register is what package fence promises: the register never goes back, and
+// refuses nobody who holds.
+func (d *directly) register() {
+	last := map[string]*Op{}
+	var writes []*Op
+	for i := range d.ops {
+		op := &d.ops[i]
+		if op.Kind != Write {
+			continue
+		}
+		if op.Outcome == Done {
+			writes = append(writes, op)
+		}
+		for _, token := range op.Tokens {
+			h := d.holds[token]
+			if op.Outcome == Stale && len(op.Tokens) == 1 && h != nil && h.from < op.Call && op.Return < h.to {
+				d.problem("the register has seen a newer version than that of its holder: %s", op)
+			}
+		}
+	}
+	slices.SortFunc(writes, func(a, b *Op) int { return cmp.Compare(a.Sequence, b.Sequence) })
+	for _, op := range writes {
+		for _, token := range op.Tokens {
+			if before := last[token.Key]; before != nil && versionOf(before, token.Key) > token.Version {
+				d.problem("the register took version %d after %d: %s", token.Version, versionOf(before, token.Key), op)
+			}
+			last[token.Key] = op
+		}
+	}
+}
+
+func versionOf(op *Op, key string) uint64 {
+	for _, token := range op.Tokens {
+		if token.Key == key {
+			return token.Version
+		}
+	}
+	return 0
+}
