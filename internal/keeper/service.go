@@ -76,11 +76,13 @@ func (s *Service) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.
 	if req.Wait > 0 {
 		end = time.Now().Add(req.Wait)
 	}
-	for {
+	for stood := false; ; stood = true {
 		r, err := s.propose(ctx, &table.Command{
 			Op: table.Lock, UID: req.UID, Keys: req.Keys, Exp: req.Exp, Note: req.Note, Wait: req.Wait > 0,
 		})
 		switch {
+		case err != nil && stood:
+			return holdfast.Grant{}, stillInLine(err)
 		case err != nil:
 			return holdfast.Grant{}, err
 		case r.Status == table.Granted && ctx.Err() != nil:
@@ -121,7 +123,7 @@ func (s *Service) await(ctx context.Context, c *call, end time.Time) (_ holdfast
 	if !left && s.stopping() && !c.isOver() {
 		// The place stays: a store that keeps it will have it for the client
 		// that comes back.
-		return holdfast.Grant{}, false, ErrStopping()
+		return holdfast.Grant{}, false, stillInLine(ErrStopping())
 	}
 	blockers, err := s.leave(ctx, c)
 	switch {
@@ -133,11 +135,23 @@ func (s *Service) await(ctx context.Context, c *call, end time.Time) (_ holdfast
 	case left:
 		return holdfast.Grant{}, false, context.Cause(ctx)
 	case err != nil:
-		return holdfast.Grant{}, false, err
+		return holdfast.Grant{}, false, stillInLine(err)
 	case time.Now().Before(end):
 		return holdfast.Grant{}, true, nil
 	}
 	return holdfast.Grant{}, false, holdfast.Locked(blockers)
+}
+
+// stillInLine is the answer to one whose place in line may be there still: it
+// may be granted what it asked for.
+func stillInLine(err error) error {
+	refusal, ok := errors.AsType[*holdfast.Error](err)
+	if !ok {
+		return err
+	}
+	unknown := *refusal
+	unknown.OutcomeUnknown = true
+	return &unknown
 }
 
 // whenGone puts in order what a client leaves behind that is gone: at once,

@@ -2,6 +2,7 @@ package raftstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -107,6 +108,37 @@ func TestPlacesAreKeptForThoseWhoComeBack(t *testing.T) {
 	}
 	second.Unlock(t.Context(), holdfast.UnlockRequest{UID: "back", Tokens: grant.Tokens})
 	<-late
+}
+
+// Who stands in line when the service stops, or does not lead any more, is told
+// that it may yet be granted: its place is there still.
+func TestWhoIsSentAwayMayStillBeGranted(t *testing.T) {
+	sendAway := map[string]func(*Store, *badDisk){
+		"the service stops": func(s *Store, _ *badDisk) { s.Stop() },
+		"the leader steps down": func(s *Store, d *badDisk) {
+			d.full.Store(true)
+			s.Lock(t.Context(), holdfast.LockRequest{UID: "c", Keys: holdfast.Keys("y")})
+		},
+	}
+	for name, sendAway := range sendAway {
+		t.Run(name, func(t *testing.T) {
+			d := &badDisk{}
+			s := openOn(t, d, 0)
+			lock(t, s, holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("x"), Exp: time.Hour})
+			answer := make(chan error, 1)
+			go func() {
+				_, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "b", Keys: holdfast.Keys("x"), Wait: time.Hour})
+				answer <- err
+			}()
+			await(t, s, "x", func(l holdfast.Lock) bool { return len(l.Waiters) == 1 })
+			sendAway(s, d)
+			err := <-answer
+			refusal, ok := errors.AsType[*holdfast.Error](err)
+			if !ok || refusal.Code != holdfast.CodeUnavailable || !refusal.OutcomeUnknown {
+				t.Fatalf("answer: %#v", err)
+			}
+		})
+	}
 }
 
 // What a kept place was granted while its client was away is taken back.

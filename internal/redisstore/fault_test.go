@@ -169,6 +169,33 @@ func TestRedisIsKilledAndReturnsEmpty(t *testing.T) {
 	soon(t, "c is let in", answer)
 }
 
+// Who stands in line when its server stops, or when Redis goes away, is told
+// that it may yet be granted: its place is there still.
+func TestWhoIsSentAwayMayStillBeGranted(t *testing.T) {
+	server := redistest.Start(t)
+	stopped, cutOff := openQuick(t, server.URL()), openQuick(t, server.URL())
+	lock(t, stopped, "a", "x", time.Minute)
+	sentAway := waits(t, stopped, "b", "x")
+	gaveUp := make(chan error, 1)
+	go func() {
+		_, err := cutOff.Lock(t.Context(), holdfast.LockRequest{UID: "c", Keys: holdfast.Keys("x"), Wait: time.Second})
+		gaveUp <- err
+	}()
+	redistest.Eventually(t, "c stands in line", func() bool { return inLine(t, stopped, "c", "x") })
+	stopped.Stop()
+	server.Kill()
+	for who, answer := range map[string]<-chan error{"b": sentAway, "c": gaveUp} {
+		select {
+		case err := <-answer:
+			if e, ok := errors.AsType[*holdfast.Error](err); !ok || e.Code != holdfast.CodeUnavailable || !e.OutcomeUnknown {
+				t.Errorf("%s: answer: %#v", who, err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s: no answer", who)
+		}
+	}
+}
+
 func TestFlushAll(t *testing.T) {
 	server := redistest.Start(t)
 	s := openQuick(t, server.URL())
