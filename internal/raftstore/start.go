@@ -209,7 +209,7 @@ func (s *Store) run(config *raft.Config, transport raft.Transport, founders ...r
 			return fmt.Errorf("the data directory cannot be written: %w", err)
 		}
 	}
-	s.raft, err = raft.NewRaft(config, machine{s}, cache, s.disk.log, s.disk.snapshots, transport)
+	s.raft, err = raft.NewRaft(config, machine{s}, cache, stable{s.disk.log, s.ctx, s.options.Logger}, s.disk.snapshots, transport)
 	if err != nil {
 		return fmt.Errorf("the store cannot be started from %s: %w", s.options.Dir, err)
 	}
