@@ -6,6 +6,11 @@ ARGS =
 BENCH = .
 # For how long `make fuzz` runs each fuzz target.
 FUZZTIME = 10s
+# What `make faults` draws from, for how long it goes on, and which deployment
+# it hits; empty for a seed of its own, one short round, and all of them.
+SEED =
+TIME =
+ONLY =
 # What `holdfast version` says; empty if it cannot be known.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
@@ -14,7 +19,7 @@ PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 wind
 
 LDFLAGS = -s -w -X main.version=$(VERSION)
 
-.PHONY: help run build release test test-typescript check needs bench fuzz pictures clean
+.PHONY: help run build release test test-typescript check needs bench fuzz pictures faults clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -53,6 +58,10 @@ fuzz: ## run each fuzz target for FUZZTIME
 
 pictures: needs ## take the pictures of the page in docs anew; looks best with the fonts Inter and JetBrains Mono
 	go test ./internal/ui -run Pictures -count=1 -pictures "$(CURDIR)/docs"
+
+faults: needs ## do harm to real deployments and check that the rules hold: SEED=7 TIME=30m ONLY=cluster-3
+	go test ./internal/proof/faults -run TestFaults -count 1 -v -timeout 0 \
+		-args $(if $(SEED),-seed $(SEED)) $(if $(TIME),-time $(TIME)) $(if $(ONLY),-only $(ONLY))
 
 clean: ## remove what was built
 	rm -rf bin dist

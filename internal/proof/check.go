@@ -35,6 +35,9 @@ type picture struct {
 // not enough, that is a problem too.
 func Check(history []Op, budget time.Duration) *Verdict {
 	v := &Verdict{history: slices.Clone(history)}
+	for i := range v.history {
+		v.history[i].ID = i
+	}
 	v.Problems = direct(history)
 	setFloors(v.history)
 	for _, group := range groups(v.history) {
@@ -135,6 +138,11 @@ func groups(history []Op) []group {
 		root := of.root(namesOf(op)[0])
 		if byRoot[root] == nil {
 			byRoot[root] = &group{}
+		}
+		if op.Again && op.Outcome != Open { // what an earlier attempt may have done
+			attempt := *op
+			attempt.Outcome = Open
+			byRoot[root].ops = append(byRoot[root].ops, &attempt)
 		}
 		byRoot[root].ops = append(byRoot[root].ops, op)
 	}

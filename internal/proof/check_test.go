@@ -2,6 +2,7 @@ package proof
 
 import (
 	"bufio"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -188,6 +189,33 @@ func (op *Op) parseAnswer(words []string) error {
 		}
 	}
 	return nil
+}
+
+var saved = flag.String("history", "", "a history that a failure has left, to be checked once more")
+
+// TestSavedHistory checks what a failure has left behind once more:
+//
+//	go test ./internal/proof -run SavedHistory -history DIR/history.jsonl
+func TestSavedHistory(t *testing.T) {
+	if *saved == "" { // what was saved is what was checked
+		*saved = filepath.Join(t.TempDir(), "history.jsonl")
+		if err := SaveHistory(*saved, readCases(t, "testdata/locks.txt")[0].history); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file, err := os.Open(*saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	history := ReadStream(file)
+	began := time.Now()
+	v := Check(history, 2*time.Minute)
+	t.Logf("%d calls, checked in %v", len(history), time.Since(began))
+	if err := v.Err(); err != nil {
+		t.Error(err)
+		t.Log(v.Save(filepath.Dir(*saved)))
+	}
 }
 
 // A check that does not come to an end is no proof.

@@ -206,13 +206,16 @@ func (d *directly) versionsGrow() {
 			}
 			// It was granted before that moment, to an earlier request.
 			if !slices.ContainsFunc(d.byOwner[owned{op.UID, token.Key}], func(o *Op) bool {
-				return o.Call <= newest[n].at && (o.Outcome == Open || o.Outcome == Done && slices.Contains(o.Held, token))
+				return o.Call <= newest[n].at && (o.mayLinger() || o.Outcome == Done && slices.Contains(o.Held, token))
 			}) {
 				d.problem("%d had been granted when this was asked for: %s", newest[n].version, op)
 			}
 		}
 	}
 }
+
+// mayLinger says whether a lock call may be granted after its answer.
+func (op *Op) mayLinger() bool { return op.Outcome == Open || op.Again && op.Outcome != Done }
 
 // noOverlap is rule 2: two holds that exclude each other are never there at
 // the same moment.
@@ -261,7 +264,7 @@ func (d *directly) limits() {
 		}
 		for i, ask := range op.Asks {
 			earlier := slices.ContainsFunc(d.byOwner[owned{op.UID, ask.Key}], func(o *Op) bool {
-				return o != op && o.Call <= op.Return && (o.Outcome == Open || slices.Contains(o.Held, op.Held[i]))
+				return o != op && o.Call <= op.Return && (o.mayLinger() || slices.Contains(o.Held, op.Held[i]))
 			})
 			if ask.Limit == 0 || earlier {
 				continue

@@ -2,6 +2,7 @@ package proof
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"sync"
 
@@ -48,6 +49,10 @@ type Op struct {
 	Keys   []string         `json:"keys,omitempty"`   // check, get
 	Exp    int64            `json:"exp,omitempty"`    // lock, extend
 	Wait   int64            `json:"wait,omitempty"`   // lock
+
+	// Again says that the request may have been put to the store more than once
+	// on the way, until it was answered: a lock in a cluster.
+	Again bool `json:"again,omitempty"`
 
 	Call   int64 `json:"call"`
 	Return int64 `json:"return,omitempty"` // when the answer came, or the caller gave up
@@ -136,4 +141,26 @@ func ReadStream(from io.Reader) []Op {
 			ops = append(ops, op)
 		}
 	}
+}
+
+// Tally says how many calls there are of each kind and outcome.
+func Tally(history []Op) string {
+	n := map[string]int{}
+	for i := range history {
+		n[string(history[i].Kind)+" "+string(history[i].Outcome)]++
+	}
+	return fmt.Sprint(n)
+}
+
+// NewerThanAll says whether a version is newer than every one that a history
+// shows; an error if it is not.
+func NewerThanAll(history []Op, version uint64) error {
+	for i := range history {
+		for _, token := range history[i].Held {
+			if token.Version >= version {
+				return fmt.Errorf("version %d was given, after %s", version, &history[i])
+			}
+		}
+	}
+	return nil
 }

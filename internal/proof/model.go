@@ -32,6 +32,7 @@ func (h *hold) loose() bool { return h.untold || h.left }
 
 // request is a lock call that may be granted from now on, and taken back again.
 type request struct {
+	id    int
 	uid   string
 	asks  []holdfast.Ask
 	floor uint64 // its version is newer than this one: see Op.floor
@@ -39,7 +40,7 @@ type request struct {
 
 func (s *state) equal(o *state) bool {
 	return s.now == o.now && s.last == o.last && slices.Equal(s.holds, o.holds) &&
-		slices.EqualFunc(s.open, o.open, func(a, b request) bool { return a.uid == b.uid && a.floor == b.floor })
+		slices.EqualFunc(s.open, o.open, func(a, b request) bool { return a.id == b.id })
 }
 
 // hash tells most different states apart.
@@ -65,7 +66,7 @@ func (s *state) take(op *Op) (*state, string) {
 	t.state = state{now: max(s.now, op.Call), last: s.last, holds: slices.Clone(s.holds), open: s.open}
 	switch {
 	case op.Kind == Lock && op.Outcome == Open:
-		t.open = append(slices.Clip(t.open), request{op.UID, op.Asks, op.floor})
+		t.open = append(slices.Clip(t.open), request{op.ID, op.UID, op.Asks, op.floor})
 	case op.Kind == Lock && op.Outcome == Done:
 		t.granted(op)
 	case op.Kind == Lock:
@@ -80,6 +81,11 @@ func (s *state) take(op *Op) (*state, string) {
 		t.looked(op)
 	case op.Kind == Get:
 		t.got(op)
+	}
+	if op.Again && op.Outcome == Done {
+		// With the grant, nothing is on the way any more. A refusal may leave the
+		// place behind that an earlier attempt had in line: see docs/guarantees.md.
+		t.open = slices.DeleteFunc(slices.Clone(t.open), func(r request) bool { return r.id == op.ID })
 	}
 	if t.now > t.until {
 		t.fail("it was answered too early")

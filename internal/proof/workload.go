@@ -22,6 +22,10 @@ type Workload struct {
 	// Part and Parts are for a workload that several processes share: this one
 	// is the Part-th of so many and takes its share of the owners.
 	Part, Parts int
+
+	// Life tells the owners of a process from those of one that took its part
+	// before and ended.
+	Life int
 }
 
 // Keys are all keys that the workload asks for.
@@ -62,7 +66,8 @@ func (w *Workload) Run(ctx context.Context, record *Recorder, register Writer, d
 			register: register,
 			keys:     w.keys(group),
 			name:     fmt.Sprintf("%s-%d-%d", w.Name, group, n/w.Groups),
-			rng:      rand.New(rand.NewPCG(w.Seed, uint64(n))),
+			lives:    w.Life * 1_000_000,
+			rng:      rand.New(rand.NewPCG(w.Seed, uint64(n+w.Life<<32))),
 		}
 		done.Go(func() {
 			if w.lined(group) {

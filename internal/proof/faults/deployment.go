@@ -1,0 +1,235 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"holdfast"
+	"holdfast/client"
+)
+
+// Deployment is what harm is done to: processes that serve one state, and the
+// links between them and to their clients.
+type Deployment struct {
+	Name      string
+	Processes []*Process // in the order in which they are started
+	Links     []*Link
+	Servers   []string // the URL of each server, past all links
+	Forwards  bool     // a server may ask another one, more than once if it has to
+
+	ways    [][]*Link // the link from each client to each server
+	spare   *mesh     // where another node can come in; nil if none can
+	program string
+	dir     string
+}
+
+// Site is where deployments stand.
+type Site struct {
+	Program string // see Build
+	Dir     string // for data and logs
+	Clients int    // processes with owners
+}
+
+// Deployments are all there are, by name.
+var Deployments = map[string]func(Site) (*Deployment, error){
+	"memory":  Site.memory,
+	"durable": Site.durable,
+	"redis":   Site.redis,
+
+	"cluster-3": cluster(3),
+	"cluster-5": cluster(5),
+}
+
+// memory is one server that keeps its state in memory: it must not die.
+func (s Site) memory() (*Deployment, error) {
+	d := &Deployment{Name: "memory", dir: s.Dir, program: s.Program}
+	if _, err := d.serve(s, "server", nil, "-N"); err != nil {
+		return nil, err
+	}
+	return d, d.linkClients(s.Clients)
+}
+
+// durable is one server that keeps its state on disk.
+func (s Site) durable() (*Deployment, error) {
+	d := &Deployment{Name: "durable", dir: s.Dir, program: s.Program}
+	p, err := d.serve(s, "server", nil, "--data-dir", filepath.Join(s.Dir, "data"))
+	if err != nil {
+		return nil, err
+	}
+	p.Mortal, p.Disk = true, true
+	return d, d.linkClients(s.Clients)
+}
+
+// redis is three servers over one Redis that loses nothing when it dies.
+func (s Site) redis() (*Deployment, error) {
+	d := &Deployment{Name: "redis", dir: s.Dir, program: s.Program}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	data := filepath.Join(s.Dir, "redis")
+	if err := os.Mkdir(data, 0o755); err != nil {
+		return nil, err
+	}
+	d.Processes = append(d.Processes, &Process{Name: "redis", Dir: s.Dir, Mortal: true,
+		Command: func() *exec.Cmd {
+			return exec.Command("redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", data,
+				"--save", "", "--appendonly", "yes", "--appendfsync", "always")
+		},
+		Ready: func(context.Context) error {
+			out, err := exec.Command("redis-cli", "-e", "-p", strconv.Itoa(port), "ping").CombinedOutput()
+			if err != nil {
+				return fmt.Errorf("%w: %s", err, out)
+			}
+			return nil
+		},
+	})
+	for i := range 3 {
+		name := fmt.Sprint("server-", i+1)
+		link, err := d.link(name+" to redis", "127.0.0.1:0", address)
+		if err != nil {
+			return nil, err
+		}
+		p, err := d.serve(s, name, nil, "--redis-url", "redis://"+link.Addr())
+		if err != nil {
+			return nil, err
+		}
+		p.Mortal = true
+	}
+	return d, d.linkClients(s.Clients)
+}
+
+// serve adds a server with these arguments. wrap may change how it is run.
+func (d *Deployment) serve(s Site, name string, wrap func(*exec.Cmd), args ...string) (*Process, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	url := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	clock := filepath.Join(s.Dir, name+".clock")
+	p := &Process{Name: name, Dir: s.Dir, Clock: clock,
+		Command: func() *exec.Cmd {
+			command := exec.Command(s.Program, append([]string{"serve", "-H", "127.0.0.1", "-p", strconv.Itoa(port)}, args...)...)
+			command.Dir = s.Dir
+			command.Env = append(plainEnvironment(), wallClock+"="+clock)
+			if wrap != nil {
+				wrap(command)
+			}
+			return command
+		},
+		Ready: func(ctx context.Context) error { return ready(ctx, url) },
+	}
+	d.Processes = append(d.Processes, p)
+	d.Servers = append(d.Servers, url)
+	return p, p.SetClock(0)
+}
+
+// plainEnvironment is the environment without what would be a setting.
+func plainEnvironment() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return slices.Contains([]string{"PORT", "HOST", "REDIS_HOST", "REDIS_PORT", "REDIS_URL", "DATA_DIR", "DEFAULT_EXPIRY",
+			"NODE_ID", "PEER_ADDR", "JOIN", "ADVERTISE", "ELECTION_TIMEOUT"}, name)
+	})
+}
+
+func ready(ctx context.Context, url string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s", url, response.Status)
+	}
+	return nil
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// link adds a link.
+func (d *Deployment) link(name, listen, to string) (*Link, error) {
+	l, err := NewLink(name, listen, to)
+	if err == nil {
+		d.Links = append(d.Links, l)
+	}
+	return l, err
+}
+
+// linkClients adds a link from each client process to each server.
+func (d *Deployment) linkClients(clients int) error {
+	for c := range clients {
+		var ways []*Link
+		for i, url := range d.Servers {
+			l, err := d.link(fmt.Sprintf("client %d to server %d", c+1, i+1), "127.0.0.1:0", strings.TrimPrefix(url, "http://"))
+			if err != nil {
+				return err
+			}
+			ways = append(ways, l)
+		}
+		d.ways = append(d.ways, ways)
+	}
+	return nil
+}
+
+// URLs are those of the servers, as a client process reaches them.
+func (d *Deployment) URLs(client int) []string {
+	var urls []string
+	for _, way := range d.ways[client] {
+		urls = append(urls, "http://"+way.Addr())
+	}
+	return urls
+}
+
+// Start starts everything.
+func (d *Deployment) Start(ctx context.Context) error {
+	for _, p := range d.Processes {
+		if err := p.Start(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Stop ends everything, in good order.
+func (d *Deployment) Stop() error {
+	var errs []error
+	for _, p := range slices.Backward(d.Processes) {
+		errs = append(errs, p.Ended(), p.Terminate())
+	}
+	for _, l := range d.Links {
+		l.Close()
+	}
+	return errors.Join(errs...)
+}
+
+// Client is a client of all servers, past all links, that is patient.
+func (d *Deployment) Client() holdfast.Service {
+	c, err := client.Options{Patience: 30 * time.Second}.New(d.Servers...)
+	if err != nil {
+		panic(err) // the URLs are made here
+	}
+	return c
+}
