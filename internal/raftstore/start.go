@@ -86,9 +86,9 @@ func (s *Store) startNode(ctx context.Context, found *identity) error {
 	config.ElectionTimeout = timeout
 	config.LeaderLeaseTimeout = timeout
 	config.ShutdownOnRemove = false // see stay
-	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	transport := transport{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: streams{s.peers}, MaxPool: 4, Timeout: peerTimeout, Logger: config.Logger,
-	})
+	})}
 	self := raft.Server{ID: config.LocalID, Address: s.peers.self()}
 	if mine := s.disk.members; len(mine) == 1 && (mine[0].ID == lone && identity.Founder || mine[0].ID == self.ID && mine[0].Address != self.Address) {
 		err = s.rename(config, transport, self)

@@ -1,0 +1,33 @@
+package raftstore
+
+import (
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// transport is raft's own, save that nothing waits in it for ever. In
+// hashicorp/raft v1.7.3, one who sends entries down a pipeline waits for room
+// in it even when nobody takes the answers out at its end any more, because the
+// other node has a newer term. Its goroutine would stay, and Shutdown would
+// wait for that.
+type transport struct{ *raft.NetworkTransport }
+
+// AppendEntriesPipeline opens a pipeline to a node.
+func (t transport) AppendEntriesPipeline(id raft.ServerID, at raft.ServerAddress) (raft.AppendPipeline, error) {
+	p, err := t.NetworkTransport.AppendEntriesPipeline(id, at)
+	if err != nil {
+		return nil, err
+	}
+	return pipeline{p}, nil
+}
+
+type pipeline struct{ raft.AppendPipeline }
+
+// AppendEntries gives the pipeline up when there is no room in it for longer
+// than a message may take.
+func (p pipeline) AppendEntries(args *raft.AppendEntriesRequest, answer *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+	timer := time.AfterFunc(peerTimeout, func() { p.AppendPipeline.Close() })
+	defer timer.Stop()
+	return p.AppendPipeline.AppendEntries(args, answer)
+}
