@@ -14,9 +14,9 @@ import (
 func direct(history []Op) []string {
 	d := &directly{
 		ops:     slices.Clone(history),
-		byOwner: map[owned][]*Op{},
-		holds:   map[holdfast.Token]*confirmed{},
-		owners:  map[uint64]string{},
+		byOwner: map[owned][]*Op{}, byHolder: map[owned][]*confirmed{},
+		holds:  map[holdfast.Token]*confirmed{},
+		owners: map[uint64]string{},
 	}
 	slices.SortStableFunc(d.ops, func(a, b Op) int { return cmp.Compare(a.Call, b.Call) })
 	for i := range d.ops {
@@ -35,8 +35,9 @@ func direct(history []Op) []string {
 }
 
 type directly struct {
-	ops      []Op // by call
-	byOwner  map[owned][]*Op
+	ops      []Op                   // by call
+	byOwner  map[owned][]*Op        // lock calls
+	byHolder map[owned][]*confirmed // holds
 	holds    map[holdfast.Token]*confirmed
 	owners   map[uint64]string // by version
 	problems []string
@@ -76,6 +77,7 @@ func (d *directly) index(op *Op) {
 		if h == nil {
 			h = &confirmed{Token: token, uid: op.UID, mode: holdfast.Shared, from: math.MaxInt64, to: math.MinInt64}
 			d.holds[token] = h
+			d.byHolder[owned{h.uid, h.Key}] = append(d.byHolder[owned{h.uid, h.Key}], h)
 		}
 		if op.Kind == Lock && i < len(op.Asks) && op.Asks[i].Mode == holdfast.Exclusive {
 			h.mode = holdfast.Exclusive
@@ -102,11 +104,9 @@ func (d *directly) ended() {
 				if ask.Mode == holdfast.Shared {
 					continue
 				}
-				for _, other := range d.byOwner[owned{op.UID, ask.Key}] {
-					for _, token := range other.Held {
-						if h := d.holds[token]; token.Key == ask.Key && h != nil && h.mode == holdfast.Shared && h.uid == op.UID {
-							h.to = min(h.to, op.Call)
-						}
+				for _, h := range d.byHolder[owned{op.UID, ask.Key}] {
+					if h.mode == holdfast.Shared {
+						h.to = min(h.to, op.Call)
 					}
 				}
 			}
