@@ -3,6 +3,7 @@ package raftstore
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,6 +17,8 @@ import (
 
 	"holdfast"
 )
+
+var kills = flag.Int("kills", 10, "how often to kill a process that works")
 
 const crashDir = "HOLDFAST_TEST_CRASH_DIR"
 
@@ -68,9 +71,9 @@ func workUntilKilled(dir string) {
 // Rules 5 and 10 over a kill that nobody announced, at any moment: what was
 // answered is kept, and versions go on growing.
 func TestWhatWasAnsweredOutlivesKill(t *testing.T) {
-	rounds := 10
+	rounds := *kills
 	if testing.Short() {
-		rounds = 2
+		rounds = min(rounds, 2)
 	}
 	dir := t.TempDir()
 	last := map[string]step{}

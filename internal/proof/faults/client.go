@@ -52,8 +52,9 @@ func RunClient() {
 	}
 	record := proof.NewRecorder(now, os.Stdout)
 	w.Run(ctx, record, proof.RemoteRegister(w.Register), func(owner int) holdfast.Service {
-		// One server, asked once: a call in the history is one request.
-		c, err := client.Options{Patience: -1}.New(w.Servers[owner%len(w.Servers)])
+		// One server, asked once: a call in the history is one request. The owners
+		// of a group ask different ones.
+		c, err := client.Options{Patience: -1}.New(w.Servers[(owner+owner/w.Groups)%len(w.Servers)])
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
