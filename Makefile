@@ -19,7 +19,7 @@ PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 wind
 
 LDFLAGS = -s -w -X main.version=$(VERSION)
 
-.PHONY: help run build release test test-typescript check needs bench fuzz pictures faults clean
+.PHONY: help run build release test test-typescript check needs bench fuzz pictures faults soak clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -35,6 +35,7 @@ release: ## build for all platforms, archives with checksums in dist
 
 # Go's tests stand last, so that their summary ends the output.
 test: check needs test-typescript ## check the code and run all tests; installs what they need
+	@sh script/fuzz.sh 3s
 	CGO_ENABLED=1 go test -race ./...
 
 test-typescript: ## test clients/typescript; without node it is left out, save in CI
@@ -62,6 +63,9 @@ pictures: needs ## take the pictures of the page in docs anew; looks best with t
 faults: needs ## do harm to real deployments and check that the rules hold: SEED=7 TIME=30m ONLY=cluster-3
 	go test ./internal/proof/faults -run TestFaults -count 1 -v -timeout 0 \
 		-args $(if $(SEED),-seed $(SEED)) $(if $(TIME),-time $(TIME)) $(if $(ONLY),-only $(ONLY))
+
+soak: ## work for TIME, an hour by default, and see that memory and goroutines do not grow
+	go test ./internal/proof/faults -run TestSoak -count 1 -v -timeout 0 -args -soak $(or $(TIME),1h)
 
 clean: ## remove what was built
 	rm -rf bin dist

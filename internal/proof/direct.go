@@ -284,7 +284,8 @@ func (d *directly) limits() {
 
 // inOrder is rule 3 as far as a history can tell. Where each request has an
 // owner of its own and wants one key for itself, whoever was seen in line ahead
-// of another, or before the other had asked, is granted first.
+// of another, or before the other had asked, is granted first. In a cluster
+// the order may change with the leader: see docs/guarantees.md.
 func (d *directly) inOrder() {
 	asked := map[string]int{}
 	for i := range d.ops {
@@ -296,7 +297,7 @@ func (d *directly) inOrder() {
 	requests := map[string][]*Op{} // the same by key, by call
 	for i := range d.ops {
 		op := &d.ops[i]
-		if op.Kind == Lock && op.Outcome == Done && len(op.Asks) == 1 && op.Asks[0].Mode == holdfast.Exclusive && asked[op.UID] == 1 && len(op.Held) == 1 {
+		if op.Kind == Lock && op.Outcome == Done && !op.Again && len(op.Asks) == 1 && op.Asks[0].Mode == holdfast.Exclusive && asked[op.UID] == 1 && len(op.Held) == 1 {
 			granted[owned{op.UID, op.Asks[0].Key}] = op
 			requests[op.Asks[0].Key] = append(requests[op.Asks[0].Key], op)
 		}

@@ -140,6 +140,7 @@ func stepDown(r *round, target any, _ *rand.Rand) (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer via.Close()
 	via.StepDown(ctx) // other harm may be in the way
 	return func() error { return nil }, nil
 }
@@ -150,6 +151,7 @@ func (d *Deployment) insist(ctx context.Context, ask func(context.Context, *clie
 	if err != nil {
 		return err
 	}
+	defer via.Close()
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	for {

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"holdfast"
 	"holdfast/client"
 )
 
@@ -225,8 +224,9 @@ func (d *Deployment) Stop() error {
 	return errors.Join(errs...)
 }
 
-// Client is a client of all servers, past all links, that is patient.
-func (d *Deployment) Client() holdfast.Service {
+// Client is a client of all servers, past all links, that is patient. It is
+// to be closed.
+func (d *Deployment) Client() *client.Client {
 	c, err := client.Options{Patience: 30 * time.Second}.New(d.Servers...)
 	if err != nil {
 		panic(err) // the URLs are made here

@@ -25,6 +25,8 @@ type Plan struct {
 	Name string        // what the keys of this round begin with
 	Long time.Duration // for how long harm is done
 
+	Gently bool // no harm is done at all
+
 	Groups, Owners int // of the workload
 	Say            func(format string, args ...any)
 }
@@ -70,7 +72,11 @@ func (d *Deployment) Round(ctx context.Context, plan Plan) ([]proof.Op, error) {
 			return nil, err
 		}
 	}
-	r.harm()
+	if plan.Gently {
+		pauseFor(ctx, plan.Long)
+	} else {
+		r.harm()
+	}
 	pauseFor(ctx, time.Second) // in which everybody finds back
 	for _, c := range r.crews {
 		r.note(c.Ended())
@@ -89,7 +95,9 @@ func (d *Deployment) Round(ctx context.Context, plan Plan) ([]proof.Op, error) {
 	}
 	settle, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	r.note(r.crews[0].work.Settle(settle, d.Client()))
+	via := d.Client()
+	defer via.Close()
+	r.note(r.crews[0].work.Settle(settle, via))
 	r.note(r.lookAtBackups(history))
 	r.note(os.WriteFile(filepath.Join(d.dir, "faults.txt"), []byte(r.timeline.String()), 0o644))
 	r.Say("%d calls, %s; %v", len(history), proof.Tally(history), r.did)
@@ -235,7 +243,9 @@ func (r *round) lookAtBackups(history []proof.Op) error {
 	if err := restored.Start(r.ctx); err != nil {
 		return err
 	}
-	grant, err := restored.Client().Lock(r.ctx, holdfast.LockRequest{UID: "after", Keys: holdfast.Keys(r.Name + "/after")})
+	via := restored.Client()
+	defer via.Close()
+	grant, err := via.Lock(r.ctx, holdfast.LockRequest{UID: "after", Keys: holdfast.Keys(r.Name + "/after")})
 	if err == nil {
 		err = proof.NewerThanAll(history, grant.Tokens[0].Version)
 	}
