@@ -1,4 +1,4 @@
-package api
+package proof
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/internal/api"
 	"holdfast/internal/memory"
 )
 
@@ -36,7 +37,7 @@ func FuzzBody(f *testing.F) {
 	}
 	store := memory.New()
 	f.Cleanup(func() { store.Close() })
-	handler := New(store, Options{Logger: slog.New(slog.DiscardHandler)})
+	handler := api.New(store, api.Options{Logger: slog.New(slog.DiscardHandler)})
 	if _, err := store.Lock(f.Context(), holdfast.LockRequest{UID: "holder", Keys: holdfast.Keys("held"), Exp: holdfast.MaxExp}); err != nil {
 		f.Fatal(err)
 	}
