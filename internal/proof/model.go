@@ -154,11 +154,14 @@ func (t *step) wait(until int64, why string) {
 }
 
 // opened says whether an open request of uid may have been granted the key with
-// this version.
+// this version. When an upgrade is taken back, the shared hold from before is
+// there again, with its older version.
 func (t *step) opened(uid string, ask holdfast.Ask, version uint64) bool {
 	return slices.ContainsFunc(t.open, func(r request) bool {
-		return r.uid == uid && r.floor < version && slices.ContainsFunc(r.asks, func(a holdfast.Ask) bool {
-			return a.Key == ask.Key && (a.Mode == holdfast.Exclusive || ask.Mode == holdfast.Shared)
+		return r.uid == uid && slices.ContainsFunc(r.asks, func(a holdfast.Ask) bool {
+			grants := a.Mode == holdfast.Exclusive || ask.Mode == holdfast.Shared
+			back := a.Mode == holdfast.Exclusive && ask.Mode == holdfast.Shared
+			return a.Key == ask.Key && (grants && r.floor < version || back)
 		})
 	})
 }

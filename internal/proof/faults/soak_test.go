@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"runtime"
 	"testing"
 	"time"
@@ -58,8 +59,9 @@ func TestSoak(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := proof.Check(history, budget).Err(); err != nil {
-			t.Fatal(err)
+		if verdict := proof.Check(history, budget); verdict.Err() != nil {
+			dir, _ := os.MkdirTemp("", "holdfast-soak-")
+			t.Fatalf("%v\nthe history is in %s (%v)", verdict.Err(), dir, verdict.Save(dir))
 		}
 		calls += len(history)
 		if last = used(); n == 1 { // by then all that is kept ready is there
