@@ -62,7 +62,7 @@ pictures: needs ## take the pictures of the page in docs anew; looks best with t
 
 faults: needs ## do harm to real deployments and check that the rules hold: SEED=7 TIME=30m ONLY=cluster-3
 	go test ./internal/proof/faults -run TestFaults -count 1 -v -timeout 0 \
-		-args $(if $(SEED),-seed $(SEED)) $(if $(TIME),-time $(TIME)) $(if $(ONLY),-only $(ONLY))
+		-args -seed $(or $(SEED),0) $(if $(TIME),-time $(TIME)) $(if $(ONLY),-only $(ONLY))
 
 soak: ## work for TIME, an hour by default, and see that memory and goroutines do not grow
 	go test ./internal/proof/faults -run TestSoak -count 1 -v -timeout 0 -args -soak $(or $(TIME),1h)
