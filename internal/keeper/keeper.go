@@ -65,6 +65,8 @@ type Result struct {
 	Blockers []holdfast.Blocker // with what is left of their holds
 	Cycle    []holdfast.Link
 
+	OverLimit string // table.Limited: which limit, in words
+
 	call *call // table.InLine: where to wait
 }
 
@@ -155,6 +157,8 @@ func (k *Keeper) result(uid string, out *table.Outcome) Result {
 		Freed:    slices.Clone(out.Freed),
 		Blockers: k.blockers(out.Blockers),
 		Cycle:    out.Cycle,
+
+		OverLimit: out.OverLimit,
 	}
 	if out.Status == table.Granted {
 		k.expect(uid, out.Tokens)

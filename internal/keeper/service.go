@@ -30,6 +30,7 @@ type Service struct {
 	keeper  *Keeper
 	log     Log
 	keep    time.Duration
+	limits  table.Limits
 	closing chan struct{}
 	once    sync.Once
 	late    sync.WaitGroup // those who keep a place
@@ -49,6 +50,10 @@ func NewService(k *Keeper, log Log, keep time.Duration) *Service {
 // through another server: the place in line is kept for a while (rule 9), and
 // what it was granted is only taken back then.
 var ErrLost = errors.New("the server in between is gone")
+
+// Limit sets how much there may be. It must be called before the first request;
+// a request beyond a limit is refused with CodeLimit.
+func (s *Service) Limit(limits table.Limits) { s.limits = limits }
 
 // Stop answers whoever waits or watches with CodeUnavailable, and so every
 // later request that would have to wait.
@@ -79,6 +84,7 @@ func (s *Service) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.
 	for stood := false; ; stood = true {
 		r, err := s.propose(ctx, &table.Command{
 			Op: table.Lock, UID: req.UID, Keys: req.Keys, Exp: req.Exp, Note: req.Note, Wait: req.Wait > 0,
+			Limits: s.limits,
 		})
 		switch {
 		case err != nil && stood:
@@ -90,6 +96,8 @@ func (s *Service) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.
 			return holdfast.Grant{}, context.Cause(ctx)
 		case r.Status == table.Granted:
 			return holdfast.Grant{Tokens: r.Tokens, Exp: s.keeper.tell(req.UID, r.Tokens)}, nil
+		case r.Status == table.Limited:
+			return holdfast.Grant{}, &holdfast.Error{Code: holdfast.CodeLimit, Message: r.OverLimit, RetryAfter: time.Second}
 		case r.Status == table.Deadlock:
 			return holdfast.Grant{}, holdfast.Deadlock(r.Cycle)
 		case r.Status == table.Refused:

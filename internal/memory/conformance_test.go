@@ -3,8 +3,10 @@ package memory_test
 import (
 	"testing"
 
+	"holdfast"
 	"holdfast/internal/memory"
 	"holdfast/internal/servicetest"
+	"holdfast/internal/table"
 )
 
 func TestConformance(t *testing.T) {
@@ -12,5 +14,14 @@ func TestConformance(t *testing.T) {
 		store := memory.New()
 		t.Cleanup(func() { store.Close() })
 		return servicetest.Over(store)
+	})
+}
+
+func TestLimits(t *testing.T) {
+	servicetest.Limits(t, func(t *testing.T, limits table.Limits) holdfast.Service {
+		store := memory.New()
+		t.Cleanup(func() { store.Close() })
+		store.Limit(limits)
+		return store
 	})
 }

@@ -20,7 +20,8 @@ import (
 //	message Request { uint64 place = 1; string uid = 2; repeated Ask asks = 3; uint64 exp_ms = 4; string note = 5; uint64 asked = 6; }
 //	message Command { uint32 op = 1; string uid = 2; repeated Ask keys = 3; uint64 exp_ms = 4; string note = 5; bool wait = 6;
 //	                  repeated Token tokens = 7; bool no_tokens = 8; repeated Owned ended = 9; uint64 seen = 10;
-//	                  uint64 place = 11; string key = 12; string reason = 13; uint64 floor = 14; }
+//	                  uint64 place = 11; string key = 12; string reason = 13; uint64 floor = 14;
+//	                  uint64 max_holds = 15; uint64 max_holds_of_uid = 16; uint64 max_waiters_of_uid = 17; uint64 max_waiters_of_key = 18; }
 //
 // A reader skips fields that it does not know, so that fields can be added.
 // A command of a kind that it does not know is an error: a machine that
@@ -50,7 +51,11 @@ func AppendCommand(b []byte, cmd *Command) []byte {
 	b = appendUint(b, 11, cmd.Place)
 	b = appendString(b, 12, cmd.Key)
 	b = appendString(b, 13, cmd.Reason)
-	return appendUint(b, 14, cmd.Floor)
+	b = appendUint(b, 14, cmd.Floor)
+	b = appendUint(b, 15, uint64(cmd.Limits.Holds))
+	b = appendUint(b, 16, uint64(cmd.Limits.HoldsOfUID))
+	b = appendUint(b, 17, uint64(cmd.Limits.WaitersOfUID))
+	return appendUint(b, 18, uint64(cmd.Limits.WaitersOfKey))
 }
 
 // ReadCommand reads what AppendCommand wrote. The command keeps nothing of
@@ -93,6 +98,14 @@ func ReadCommand(b []byte) (*Command, error) {
 			cmd.Reason = string(f.bytes)
 		case 14:
 			cmd.Floor = f.value
+		case 15:
+			cmd.Limits.Holds = int(f.value)
+		case 16:
+			cmd.Limits.HoldsOfUID = int(f.value)
+		case 17:
+			cmd.Limits.WaitersOfUID = int(f.value)
+		case 18:
+			cmd.Limits.WaitersOfKey = int(f.value)
 		}
 		return nil
 	})

@@ -41,6 +41,7 @@ type Command struct {
 	Exp    time.Duration    // Lock, Extend: life of the holds
 	Note   string           // Lock
 	Wait   bool             // Lock: stand in line when it cannot be granted now
+	Limits Limits           // Lock: how much there may be then
 	Tokens []holdfast.Token // Unlock, TakeBack: what to release. Extend: what to extend; nil for all that UID holds
 	Ended  []Owned          // Expire: the holds that ran out
 	Seen   uint64           // Expire, Cancel, TakeBack: Table.Applied when it was decided; what was asked for again since then stays
@@ -66,6 +67,7 @@ const (
 	InLine          // Place is the place in line
 	Refused         // Blockers are in the way, and the command did not want to wait
 	Deadlock        // waiting would close Cycle
+	Limited         // there would be more than Limits allow: OverLimit says of what
 )
 
 // Outcome is all that a command did. Its slices belong to the table and are
@@ -85,6 +87,8 @@ type Outcome struct {
 	Place    uint64             // InLine: the place, also when the same request already stood there
 	Blockers []holdfast.Blocker // Refused, and Cancel: who was in the way. Exp is not filled in: the table knows no time
 	Cycle    []holdfast.Link    // Deadlock
+
+	OverLimit string // Limited: which limit, in words
 
 	// Grants are the waiters that the command let in, first come first. The
 	// tokens inside belong to the receiver.

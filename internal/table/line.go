@@ -45,6 +45,8 @@ type line struct {
 	// but that of an exclusive one.
 	exclusive *spot
 	limited   int
+
+	length int // spots
 }
 
 // owner is a uid with requests in line, or with holds that others wait for.
@@ -140,6 +142,7 @@ func (t *Table) stand(r *request) *waiter {
 	o.waiters = append(o.waiters, w)
 	t.sort(o)
 	t.requests.Set(r)
+	t.asked += len(r.asks)
 	return w
 }
 
@@ -158,6 +161,7 @@ func (t *Table) leave(w *waiter) {
 	o.waiters = slices.DeleteFunc(o.waiters, func(other *waiter) bool { return other == w })
 	t.sort(o)
 	t.requests.Delete(w.request)
+	t.asked -= len(w.asks)
 }
 
 // findWaiter finds the place of a request that already stands in line: a
@@ -195,6 +199,7 @@ func (t *Table) waiterAt(place uint64) *waiter {
 }
 
 func (l *line) push(s *spot) {
+	l.length++
 	s.prev = l.last
 	if l.last == nil {
 		l.first = s
@@ -211,6 +216,7 @@ func (l *line) push(s *spot) {
 }
 
 func (l *line) remove(s *spot) {
+	l.length--
 	if s.prev == nil {
 		l.first = s.next
 	} else {

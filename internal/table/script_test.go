@@ -17,6 +17,7 @@ import (
 // commands and the whole outcome of each. They are written to be read.
 //
 //	lock UID KEY[:MODE] … [wait] [exp=MS] [note=TEXT]   MODE is s, or s3 with a limit of 3
+//	     … holds=N uid-holds=N uid-waiters=N key-waiters=N
 //	unlock UID KEY@VERSION …
 //	extend UID [KEY@VERSION …] [exp=MS]
 //	cancel PLACE [ago=N]            decided N commands ago
@@ -71,6 +72,14 @@ func (s *script) run(d *datadriven.TestData) string {
 	switch d.Cmd {
 	case "lock":
 		cmd := Command{Op: Lock, UID: words[0], Exp: exp, Note: option("note")}
+		for name, limit := range map[string]*int{
+			"holds": &cmd.Limits.Holds, "uid-holds": &cmd.Limits.HoldsOfUID,
+			"uid-waiters": &cmd.Limits.WaitersOfUID, "key-waiters": &cmd.Limits.WaitersOfKey,
+		} {
+			if option(name) != "" {
+				*limit = int(s.number(option(name)))
+			}
+		}
 		for _, word := range words[1:] {
 			if word == "wait" {
 				cmd.Wait = true
@@ -174,6 +183,8 @@ func (s *script) apply(cmd *Command) string {
 		for _, link := range out.Cycle {
 			fmt.Fprintf(&b, "  %s waits for %s\n", link.UID, link.Key)
 		}
+	case out.Status == Limited:
+		fmt.Fprintf(&b, "over the limit of %s\n", out.OverLimit)
 	case cmd.Op == Extend:
 		fmt.Fprintf(&b, "extended%s, lost%s\n", list(out.Tokens), list(out.Lost))
 	case cmd.Op == Force:

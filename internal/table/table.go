@@ -28,6 +28,9 @@ type Table struct {
 	owners   map[string]*owner
 	armed    map[*owner]struct{} // see owner
 
+	asked int            // keys that requests in line ask
+	held  map[string]int // holds by uid; nil as long as no limit wants them, see Limits
+
 	due candidates // who may have become grantable; empty between commands
 	out Outcome
 
@@ -125,6 +128,10 @@ func (t *Table) lock(cmd *Command) {
 	r := &t.asking
 	*r = request{place: newcomer, uid: cmd.UID, asks: cmd.Keys, exp: cmd.Exp, note: cmd.Note}
 	if t.grantable(r) {
+		if t.out.OverLimit = t.tooMany(r, &cmd.Limits, false); t.out.OverLimit != "" {
+			t.out.Status = Limited
+			return
+		}
 		t.out.Status = Granted
 		t.out.Tokens = t.grant(r, t.out.Tokens)
 		return
@@ -141,6 +148,10 @@ func (t *Table) lock(cmd *Command) {
 	}
 	if cycle := t.circle(r); cycle != nil {
 		t.out.Status, t.out.Cycle = Deadlock, cycle
+		return
+	}
+	if t.out.OverLimit = t.tooMany(r, &cmd.Limits, true); t.out.OverLimit != "" {
+		t.out.Status = Limited
 		return
 	}
 	t.out.Status, t.out.Place = InLine, t.join(r)
@@ -274,6 +285,7 @@ func (t *Table) prolong(h *hold, exp time.Duration, note string) {
 func (t *Table) end(h *hold, how holdfast.EventType, reason string) {
 	t.byKey.Delete(h)
 	t.byUID.Delete(h)
+	t.count(h.UID, -1)
 	if t.waitedFor(h.Key) {
 		t.want(h.UID, -1)
 	}
@@ -285,7 +297,11 @@ func (t *Table) end(h *hold, how holdfast.EventType, reason string) {
 // put adds a hold, or puts it in the place of the one that its owner had.
 func (t *Table) put(h *hold) {
 	t.byUID.Set(h)
-	if _, replaced := t.byKey.Set(h); !replaced && t.waitedFor(h.Key) {
+	if _, replaced := t.byKey.Set(h); replaced {
+		return
+	}
+	t.count(h.UID, +1)
+	if t.waitedFor(h.Key) {
 		t.want(h.UID, +1)
 	}
 }
