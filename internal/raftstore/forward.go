@@ -130,7 +130,9 @@ func newLink(p *peers, node raft.ServerAddress) *link {
 		MaxIdleConnsPerHost: 256,
 		IdleConnTimeout:     time.Minute,
 	}
-	l.client, _ = client.Options{Patience: -1, Transport: transport}.New("http://leader")
+	// The name is that of every service that listens on loopback, as the port
+	// for nodes may.
+	l.client, _ = client.Options{Patience: -1, Transport: transport}.New("http://localhost")
 	return l
 }
 

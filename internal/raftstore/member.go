@@ -243,6 +243,7 @@ func (s *Store) enter() bool {
 	self := s.peers.self()
 	q := question{Op: askJoin, ID: s.peers.identity.ID, Peer: s.peers.address}
 	q.Fresh = s.raft.LastIndex() == 0
+	trouble := ""
 	for said := false; ; said = true {
 		if me, ok := s.member(q.ID); ok && me.Suffrage == raft.Voter && me.Address == self {
 			if said {
@@ -253,7 +254,15 @@ func (s *Store) enter() bool {
 		if !said {
 			s.options.Logger.Info("joining the cluster", "node", q.ID, "cluster", s.peers.identity.Cluster)
 		}
-		r, err := s.ask(s.ctx, s.whomToAsk(), q)
+		var r reply
+		leader, err := s.whomToAsk()
+		if err == nil {
+			r, err = s.ask(s.ctx, leader, q)
+		}
+		if err != nil && err.Error() != trouble && s.ctx.Err() == nil {
+			trouble = err.Error()
+			s.options.Logger.Warn("the cluster cannot be asked yet; trying on", "error", err)
+		}
 		switch {
 		case err == nil && r.Refusal != "" && !r.Again:
 			s.fail(fmt.Errorf("the cluster does not take this node in: %s", r.Refusal))
@@ -270,26 +279,26 @@ func (s *Store) enter() bool {
 	}
 }
 
-// whomToAsk gives the address of the leader, as far as it can be found out.
-func (s *Store) whomToAsk() raft.ServerAddress {
+// whomToAsk gives the address of the leader, or why it cannot be found out.
+func (s *Store) whomToAsk() (raft.ServerAddress, error) {
 	if leader, _ := s.raft.LeaderWithID(); leader != "" {
-		return leader
+		return leader, nil
 	}
 	if s.options.Node.Join == nil {
-		return ""
+		return "", errNoLeader()
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, greetWithin)
 	defer cancel()
 	c, err := s.options.Node.Join.Cluster(ctx)
 	if err != nil {
-		return ""
+		return "", err
 	}
 	for _, node := range c.Nodes {
 		if node.ID == c.Leader {
-			return join(node.ID, node.Peer)
+			return join(node.ID, node.Peer), nil
 		}
 	}
-	return ""
+	return "", errNoLeader()
 }
 
 // stay looks whether this node is still a member, and stops it if it is not.

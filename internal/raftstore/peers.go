@@ -129,6 +129,9 @@ func (p *peers) receive(conn net.Conn) {
 	conn.SetDeadline(time.Now().Add(greetWithin))
 	line, err := readLine(conn)
 	if err != nil {
+		if secured, ok := conn.(*tls.Conn); ok && !secured.ConnectionState().HandshakeComplete {
+			p.logger.Warn("refused a connection at the port for nodes", "from", conn.RemoteAddr(), "reason", err)
+		}
 		conn.Close()
 		return
 	}

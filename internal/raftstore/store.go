@@ -20,6 +20,7 @@ import (
 	"holdfast"
 	"holdfast/client"
 	"holdfast/internal/keeper"
+	"holdfast/internal/table"
 )
 
 // Options say where a store keeps its state and how patient it is.
@@ -40,6 +41,9 @@ type Options struct {
 	// SnapshotEvery is after how many entries of the log a snapshot is taken.
 	// Zero means 65,536.
 	SnapshotEvery uint64
+
+	// Limits are how much there may be, while this node leads.
+	Limits table.Limits
 
 	// Node makes the store a node of a cluster; nil means that it is alone.
 	Node *Node
@@ -142,6 +146,7 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 		route:   route{changed: make(chan struct{})},
 	}
 	s.Service = keeper.NewService(s.keeper, log{s}, options.KeepPlaces)
+	s.Limit(options.Limits)
 	s.ctx, s.close = context.WithCancel(context.Background())
 	if err := s.start(ctx); err != nil {
 		s.close()
