@@ -35,9 +35,14 @@ func surelyNot(err error) bool {
 // who is all that is known of the one who asks. A request that ends holds or
 // takes the state away has no uid.
 func who(x *exchange) slog.Attr {
-	return slog.GroupAttrs("by",
+	known := []slog.Attr{
 		slog.String("remote", x.request.RemoteAddr),
-		slog.String("request_id", x.nameIt()))
+		slog.String("request_id", x.nameIt()),
+	}
+	if x.caller != nil {
+		known = append(known, slog.String("name", x.caller.Name()))
+	}
+	return slog.GroupAttrs("by", known...)
 }
 
 // auditForce writes down a forced release that was done, or that may have

@@ -12,12 +12,13 @@ import (
 	"holdfast/internal/wire"
 )
 
-// MaxBody is how many bytes the body of a request may have.
+// MaxBody is how many bytes the body of a request may have at most.
 const MaxBody = 1 << 20
 
-// decode reads the body as a request with the fields in allowed.
-func (x *exchange) decode(allowed wire.Fields) (wire.Request, error) {
-	if err := x.readBody(); err != nil {
+// decode reads the body, of at most so many bytes, as a request with the
+// fields in allowed.
+func (x *exchange) decode(allowed wire.Fields, most int) (wire.Request, error) {
+	if err := x.readBody(most); err != nil {
 		return wire.Request{}, err
 	}
 	return wire.Decode(x.in, allowed)
@@ -25,7 +26,7 @@ func (x *exchange) decode(allowed wire.Fields) (wire.Request, error) {
 
 // readBody reads the body to its end, into x.in. Until then net/http does not
 // notice a client that goes away.
-func (x *exchange) readBody() error {
+func (x *exchange) readBody(most int) error {
 	for _, coding := range x.request.Header["Content-Encoding"] {
 		if !strings.EqualFold(coding, "identity") {
 			return &holdfast.Error{
@@ -34,8 +35,8 @@ func (x *exchange) readBody() error {
 			}
 		}
 	}
-	if x.request.ContentLength > MaxBody {
-		return x.tooLarge()
+	if x.request.ContentLength > int64(most) {
+		return x.tooLarge(most)
 	}
 	for {
 		if len(x.in) == cap(x.in) {
@@ -45,8 +46,8 @@ func (x *exchange) readBody() error {
 		n, err := x.request.Body.Read(x.in[len(x.in):cap(x.in)])
 		x.in = x.in[:len(x.in)+n]
 		switch {
-		case len(x.in) > MaxBody:
-			return x.tooLarge()
+		case len(x.in) > most:
+			return x.tooLarge(most)
 		case err == io.EOF:
 			return nil
 		case err != nil:
@@ -55,11 +56,11 @@ func (x *exchange) readBody() error {
 	}
 }
 
-func (x *exchange) tooLarge() error {
+func (x *exchange) tooLarge(most int) error {
 	x.hangUp()
 	return &holdfast.Error{
 		Code:    holdfast.CodeTooLarge,
-		Message: fmt.Sprintf("body: larger than %d bytes", MaxBody),
+		Message: fmt.Sprintf("body: larger than %d bytes", most),
 	}
 }
 

@@ -20,7 +20,7 @@ func (h *Handler) check(x *exchange) error { return h.answer(x, wire.OpCheck, wi
 func (h *Handler) extend(x *exchange) error { return h.answer(x, wire.OpExtend, wire.ExtendFields) }
 
 func (h *Handler) answer(x *exchange, op wire.Op, allowed wire.Fields) error {
-	body, err := x.decode(allowed)
+	body, err := x.decode(allowed, h.options.Limits.Body)
 	if err != nil {
 		return err
 	}
@@ -32,10 +32,17 @@ func (h *Handler) answer(x *exchange, op wire.Op, allowed wire.Fields) error {
 // do carries out a call, whichever way it came, and appends its answer to out.
 // The stream that it came on is nil for a request of its own.
 func (h *Handler) do(ctx context.Context, from *stream, op wire.Op, body *wire.Request, out []byte) ([]byte, error) {
+	if !h.load.begin(op, body.Wait) {
+		return out, overLimit("requests: too many are under way; ask again")
+	}
+	defer h.load.end()
 	switch op {
 	case wire.OpLock:
 		req, err := body.Lock()
 		if err != nil {
+			return out, err
+		}
+		if err := h.options.Limits.checkKeys(len(req.Keys), func(i int) string { return req.Keys[i].Key }); err != nil {
 			return out, err
 		}
 		if req.Exp == 0 {
@@ -81,6 +88,9 @@ func (h *Handler) do(ctx context.Context, from *stream, op wire.Op, body *wire.R
 	default: // wire.OpCheck
 		keys, err := body.Check()
 		if err != nil {
+			return out, err
+		}
+		if err := h.options.Limits.checkKeys(len(keys), func(i int) string { return keys[i] }); err != nil {
 			return out, err
 		}
 		locked, err := h.service.Check(ctx, keys)

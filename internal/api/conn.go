@@ -1,6 +1,7 @@
 package api
 
 import (
+	"crypto/tls"
 	"net"
 	"sync"
 	"time"
@@ -18,7 +19,10 @@ const (
 
 // listener gives connections that look after their deadlines, and on which
 // net/http refuses in JSON.
-type listener struct{ net.Listener }
+type listener struct {
+	net.Listener
+	header int // bytes that a header may have
+}
 
 // Accept waits for the next connection.
 func (l listener) Accept() (net.Conn, error) {
@@ -26,7 +30,11 @@ func (l listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: accepted}, nil
+	switch accepted := accepted.(type) {
+	case *secureConn, *tls.Conn:
+		return accepted, nil // looked after already; or HTTP/2, which does so itself
+	}
+	return &conn{Conn: accepted, header: l.header}, nil
 }
 
 // conn is a connection of an HTTP server. Setting a deadline costs more than
@@ -40,6 +48,7 @@ func (l listener) Accept() (net.Conn, error) {
 type conn struct {
 	net.Conn
 
+	header   int       // bytes that a header may have
 	writable time.Time // when the deadline for writing was last set
 
 	mu      sync.Mutex // guards the rest
@@ -99,7 +108,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	if status == 0 {
 		return c.Conn.Write(p)
 	}
-	if _, err := c.Conn.Write(jsonRefusal(status, p)); err != nil {
+	if _, err := c.Conn.Write(jsonRefusal(status, p, c.header)); err != nil {
 		return 0, err
 	}
 	return len(p), nil

@@ -354,7 +354,7 @@ func TestAConnectionCanBeClosedOnOneSide(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	server, err := listener{tcp}.Accept()
+	server, err := listener{Listener: tcp}.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}

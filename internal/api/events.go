@@ -27,6 +27,11 @@ func (h *Handler) events(x *exchange) error {
 		}
 		req.After = id
 	}
+	leave, tooMany := h.streaming.enter(x.request.RemoteAddr)
+	if tooMany != "" {
+		return overLimit("streams: %s", tooMany)
+	}
+	defer leave()
 	ctx, release := h.untilStop(x.request.Context())
 	defer release()
 	watched, err := h.service.Watch(ctx, req)

@@ -13,7 +13,7 @@ import (
 )
 
 // watch opens a stream of events.
-func (s *site) watch(query, last string) *bufio.Reader {
+func (s *site) watch(query, last string, header ...string) *bufio.Reader {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(s.t.Context())
 	s.t.Cleanup(cancel)
@@ -23,6 +23,9 @@ func (s *site) watch(query, last string) *bufio.Reader {
 	}
 	if last != "" {
 		req.Header.Set("Last-Event-ID", last)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
 	}
 	transport := &http.Transport{DisableKeepAlives: true}
 	resp, err := transport.RoundTrip(req)

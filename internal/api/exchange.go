@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/internal/auth"
 	"holdfast/internal/wire"
 )
 
@@ -34,6 +35,8 @@ type exchange struct {
 
 	key   string            // from the path, if the route has a {key} or {id}
 	query map[string]string // the parameters that were given
+
+	caller *auth.Caller // nil if nothing asks who it is
 
 	in  []byte // the body of the request
 	out []byte // the body of the answer, appended to by the call
@@ -101,7 +104,10 @@ func (x *exchange) stream(contentType []string) endless {
 	return s
 }
 
-var noStore = []string{"no-store"}
+var (
+	noStore = []string{"no-store"}
+	bearer  = []string{`Bearer realm="holdfast"`}
+)
 
 // endless is where the rest of such an answer goes.
 type endless struct {
@@ -122,6 +128,9 @@ func (s endless) flush() bool { return s.control.Flush() == nil }
 func (x *exchange) refuse(refusal *holdfast.Error) {
 	if seconds := wire.RetryAfter(refusal); seconds > 0 {
 		x.writer.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
+	}
+	if refusal.Code == holdfast.CodeUnauthenticated {
+		x.writer.Header()["Www-Authenticate"] = bearer
 	}
 	x.out = wire.AppendError(x.out[:0], refusal)
 	x.contentType = typeJSON

@@ -7,9 +7,11 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"holdfast"
+	"holdfast/internal/auth"
 )
 
 // Options are what a Handler can be told. The zero Options are fine.
@@ -42,6 +44,12 @@ type Options struct {
 	// stream that they came on ends; nil means context.Canceled.
 	Lost error
 
+	// Limits bound what clients may use.
+	Limits Limits
+
+	// Keyring knows who may do what. Nil lets everybody do everything.
+	Keyring *auth.Keyring
+
 	// Count says how much there is, for /count; nil if that cannot be known at
 	// little cost.
 	Count func(context.Context) (holdfast.Count, error)
@@ -71,8 +79,13 @@ const DefaultBindGrace = 5 * time.Second
 type Handler struct {
 	service holdfast.Service
 	options Options
-	origins http.CrossOriginProtection
 	tally   *tally
+
+	origins    http.CrossOriginProtection
+	onLoopback atomic.Bool // requests come from this machine
+	attempts   auth.Attempts
+	load       load
+	streaming  *census // connections of /stream and /events
 
 	stopping context.Context // ends, with its cause, when those in line shall leave
 	stop     context.CancelCauseFunc
@@ -92,7 +105,14 @@ func New(service holdfast.Service, options Options) *Handler {
 	if options.BindGrace == 0 {
 		options.BindGrace = DefaultBindGrace
 	}
-	h := &Handler{service: service, options: options, ties: newTies(service, options), tally: newTally()}
+	options.Limits.setDefaults()
+	ties := newTies(service, options)
+	if options.Keyring != nil {
+		service = auth.Guard(service)
+	}
+	h := &Handler{service: service, options: options, ties: ties, tally: newTally()}
+	h.load.limit = int64(options.Limits.UnderWay)
+	h.streaming = newCensus(0, options.Limits.StreamsOfAddress)
 	h.stopping, h.stop = context.WithCancelCause(context.Background())
 	return h
 }
@@ -140,28 +160,28 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) serve(x *exchange) error {
-	if err := h.sameOrigin(x.request); err != nil {
+	if len(x.request.TransferEncoding) > 0 {
+		// It may have had a length as well, or an encoding that somebody in
+		// front reads in another way: what follows may be no request of its own.
+		x.hangUp()
+	}
+	if err := h.checkHost(x.request); err != nil {
 		return err
 	}
 	route, err := find(x)
 	if err != nil {
 		return err
 	}
+	if err := h.checkOrigin(x.request, route.who); err != nil {
+		return err
+	}
+	if err := h.admit(x, route.who); err != nil {
+		return err
+	}
 	if err := x.readQuery(route.query); err != nil {
 		return err
 	}
 	return route.call(h, x)
-}
-
-// sameOrigin refuses what a web page of another origin sends.
-func (h *Handler) sameOrigin(r *http.Request) error {
-	if h.origins.Check(r) != nil {
-		return &holdfast.Error{
-			Code:    holdfast.CodeForbidden,
-			Message: "a web page of another origin may not ask here",
-		}
-	}
-	return nil
 }
 
 // refuse writes the refusal that err is or stands for.

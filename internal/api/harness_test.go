@@ -51,6 +51,12 @@ func openStore(t testing.TB) *memory.Store {
 // server before it starts.
 func openOver(t testing.TB, service holdfast.Service, options Options, change ...func(*Server)) *site {
 	t.Helper()
+	return openWith(t, service, options, (*Server).Serve, change...)
+}
+
+// openWith is openOver for another way to serve a listener.
+func openWith(t testing.TB, service holdfast.Service, options Options, serve func(*Server, net.Listener) error, change ...func(*Server)) *site {
+	t.Helper()
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -66,7 +72,7 @@ func openOver(t testing.TB, service holdfast.Service, options Options, change ..
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	done := make(chan error, 1)
-	go func() { done <- s.server.Serve(listener) }()
+	go func() { done <- serve(s.server, listener) }()
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
 		s.stop()
@@ -144,6 +150,13 @@ func (s *site) unlock(uid, key string, version uint64) {
 	s.post("/unlock", fmt.Sprintf(`{"uid":%q,"tokens":[{"key":%q,"version":%d}]}`, uid, key, version)).is(200).
 		shows(fmt.Sprintf(`{"unlocked":[%q]}`, key))
 }
+
+// lockRequest asks for a key, and holds it for long.
+func lockRequest(uid, key string, wait time.Duration) holdfast.LockRequest {
+	return holdfast.LockRequest{UID: uid, Keys: holdfast.Keys(key), Exp: time.Hour, Wait: wait}
+}
+
+func forceRequest(key string) holdfast.ForceRequest { return holdfast.ForceRequest{Key: key} }
 
 // waiters gives the uids that stand in line for a key.
 func (s *site) waiters(key string) []string {

@@ -269,8 +269,8 @@ func TestRequestsAreCounted(t *testing.T) {
 	s.ask("GET", "/ping", "", "Origin", "http://elsewhere", "Sec-Fetch-Site", "cross-site").is(200)
 	s.ask("POST", "/lock", "{}", "Sec-Fetch-Site", "cross-site").is(403)
 	want := []string{
-		"force ok 1", "get ok 2", "list ok 1", "lock invalid 1", "lock locked 1", "lock ok 1", "lock_wait locked 1", "lock_wait ok 1",
-		"none forbidden 1", "none method_not_allowed 1", "none not_found 1", "ping ok 1", "unlock ok 1",
+		"force ok 1", "get ok 2", "list ok 1", "lock forbidden 1", "lock invalid 1", "lock locked 1", "lock ok 1", "lock_wait locked 1", "lock_wait ok 1",
+		"none method_not_allowed 1", "none not_found 1", "ping ok 1", "unlock ok 1",
 	}
 	until(t, func() string {
 		got := counted(s)

@@ -42,12 +42,12 @@ func ownRefusal(p []byte) int {
 	return status
 }
 
-func jsonRefusal(status int, p []byte) []byte {
+func jsonRefusal(status int, p []byte, header int) []byte {
 	refusal := &holdfast.Error{Code: holdfast.CodeInvalid}
 	switch status {
 	case http.StatusRequestHeaderFieldsTooLarge:
 		refusal.Code = holdfast.CodeTooLarge
-		refusal.Message = fmt.Sprintf("header: larger than %d bytes", maxHeader)
+		refusal.Message = fmt.Sprintf("header: larger than %d bytes", header)
 	case http.StatusNotImplemented:
 		refusal.Message = "Transfer-Encoding: only chunked is understood"
 	case http.StatusHTTPVersionNotSupported:
@@ -60,7 +60,16 @@ func jsonRefusal(status int, p []byte) []byte {
 			refusal.Message += ": " + string(detail)
 		}
 	}
+	return refusalOf(status, refusal)
+}
+
+// refusalOf is a refusal as it is written to a connection that is then closed.
+func refusalOf(status int, refusal *holdfast.Error) []byte {
 	body := append(wire.AppendError(nil, refusal), '\n')
-	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
-		status, http.StatusText(status), len(body), body)
+	after := ""
+	if seconds := wire.RetryAfter(refusal); seconds > 0 {
+		after = fmt.Sprintf("Retry-After: %d\r\n", seconds)
+	}
+	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+		status, http.StatusText(status), after, len(body), body)
 }

@@ -14,33 +14,34 @@ type route struct {
 	method string
 	path   string   // {…} stands for one segment, and can only be the last
 	query  []string // the parameters that it takes
+	who    access   // who may use it
 	call   func(*Handler, *exchange) error
 }
 
 // routes is all that the service answers. A path with GET answers HEAD too.
 var routes = []route{
-	{http.MethodPost, "/lock", nil, (*Handler).lock},
-	{http.MethodPost, "/unlock", nil, (*Handler).unlock},
-	{http.MethodPost, "/check", nil, (*Handler).check},
-	{http.MethodPost, "/extend", nil, (*Handler).extend},
-	{http.MethodGet, "/locks", []string{"prefix", "uid", "waited", "limit", "after"}, (*Handler).list},
-	{http.MethodDelete, "/locks", []string{"key", "reason"}, (*Handler).forceNamed},
-	{http.MethodGet, "/locks/{key}", nil, (*Handler).get},
-	{http.MethodDelete, "/locks/{key}", []string{"reason"}, (*Handler).force},
-	{http.MethodGet, "/count", nil, (*Handler).count},
-	{http.MethodGet, "/events", []string{"prefix", "uid"}, (*Handler).events},
-	{http.MethodGet, "/stream", nil, (*Handler).openStream},
-	{http.MethodGet, "/backup", nil, (*Handler).backup},
-	{http.MethodGet, "/cluster", nil, (*Handler).cluster},
-	{http.MethodDelete, "/cluster/nodes/{id}", nil, (*Handler).removeNode},
-	{http.MethodPost, "/cluster/step-down", nil, (*Handler).stepDown},
-	{http.MethodGet, "/ping", nil, (*Handler).ping},
-	{http.MethodGet, "/healthz", nil, (*Handler).healthz},
-	{http.MethodGet, "/readyz", nil, (*Handler).readyz},
-	{http.MethodGet, "/metrics", nil, (*Handler).metrics},
-	{http.MethodGet, "/openapi.yaml", nil, (*Handler).openapi},
-	{http.MethodGet, "/", nil, (*Handler).page},
-	{http.MethodGet, "/ui/{file}", nil, (*Handler).asset},
+	{http.MethodPost, "/lock", nil, callers, (*Handler).lock},
+	{http.MethodPost, "/unlock", nil, callers, (*Handler).unlock},
+	{http.MethodPost, "/check", nil, callers, (*Handler).check},
+	{http.MethodPost, "/extend", nil, callers, (*Handler).extend},
+	{http.MethodGet, "/locks", []string{"prefix", "uid", "waited", "limit", "after"}, callers, (*Handler).list},
+	{http.MethodDelete, "/locks", []string{"key", "reason"}, callers, (*Handler).forceNamed},
+	{http.MethodGet, "/locks/{key}", nil, callers, (*Handler).get},
+	{http.MethodDelete, "/locks/{key}", []string{"reason"}, callers, (*Handler).force},
+	{http.MethodGet, "/count", nil, overseers, (*Handler).count},
+	{http.MethodGet, "/events", []string{"prefix", "uid"}, callers, (*Handler).events},
+	{http.MethodGet, "/stream", nil, callers, (*Handler).openStream},
+	{http.MethodGet, "/backup", nil, administrators, (*Handler).backup},
+	{http.MethodGet, "/cluster", nil, overseers, (*Handler).cluster},
+	{http.MethodDelete, "/cluster/nodes/{id}", nil, administrators, (*Handler).removeNode},
+	{http.MethodPost, "/cluster/step-down", nil, administrators, (*Handler).stepDown},
+	{http.MethodGet, "/ping", nil, anybody, (*Handler).ping},
+	{http.MethodGet, "/healthz", nil, anybody, (*Handler).healthz},
+	{http.MethodGet, "/readyz", nil, anybody, (*Handler).readyz},
+	{http.MethodGet, "/metrics", nil, meters, (*Handler).metrics},
+	{http.MethodGet, "/openapi.yaml", nil, anybody, (*Handler).openapi},
+	{http.MethodGet, "/", nil, anybody, (*Handler).page},
+	{http.MethodGet, "/ui/{file}", nil, anybody, (*Handler).asset},
 }
 
 // find gives the route of a request, and fills in the key, id or file that its

@@ -77,7 +77,7 @@ func TestPathsThatAreNoPathsAreRefused(t *testing.T) {
 		}
 	}
 	conn := s.dial()
-	conn.send("GET http://elsewhere/locks/a%2Fb HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+	conn.send("GET http://localhost/locks/a%2Fb HTTP/1.1\r\nHost: elsewhere\r\nConnection: close\r\n\r\n")
 	if got := conn.rest(); !strings.HasPrefix(got, "HTTP/1.1 200 ") || !strings.Contains(got, `{"key":"a/b",`) {
 		t.Errorf("an absolute URL: %s", got)
 	}

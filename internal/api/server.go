@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"holdfast/internal/certs"
 )
 
 const (
@@ -23,20 +25,23 @@ const (
 
 // Server serves a Handler to connections.
 type Server struct {
-	handler *Handler
-	http    *http.Server
+	handler     *Handler
+	http        *http.Server
+	connections *census
 }
 
 // NewServer gives a server of handler. Serve starts it.
 func NewServer(handler *Handler) *Server {
+	limits := &handler.options.Limits
 	return &Server{
-		handler: handler,
+		handler:     handler,
+		connections: newCensus(limits.Connections, limits.ConnectionsOfAddress),
 		http: &http.Server{
 			Handler:           handler,
-			ReadHeaderTimeout: readTimeout,
-			ReadTimeout:       readTimeout,
+			ReadHeaderTimeout: limits.HeaderTime,
+			ReadTimeout:       limits.RequestTime,
 			IdleTimeout:       idleTimeout,
-			MaxHeaderBytes:    maxHeader,
+			MaxHeaderBytes:    limits.Header,
 			ErrorLog:          slog.NewLogLogger(handler.options.Logger.Handler(), slog.LevelWarn),
 
 			DisableGeneralOptionsHandler: true, // its answer is no JSON
@@ -47,7 +52,12 @@ func NewServer(handler *Handler) *Server {
 // Serve answers what comes to l until Shutdown, and then returns nil.
 // Requests may still be running at that moment: wait for Shutdown.
 func (s *Server) Serve(l net.Listener) error {
-	err := s.http.Serve(listener{l})
+	return s.serve(newCounted(l, s.connections, true))
+}
+
+func (s *Server) serve(l net.Listener) error {
+	s.handler.onLoopback.Store(certs.OnLoopback(l.Addr()))
+	err := s.http.Serve(listener{l, s.handler.options.Limits.Header})
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}

@@ -38,7 +38,7 @@ var upgrader = websocket.Upgrader{
 	ReadBufferSize:  4 << 10,
 	WriteBufferSize: 16 << 10,
 	WriteBufferPool: new(sync.Pool),
-	CheckOrigin:     func(*http.Request) bool { return true }, // Handler.openStream has
+	CheckOrigin:     func(*http.Request) bool { return true }, // Handler.checkOrigin has
 	Error:           func(http.ResponseWriter, *http.Request, int, error) {},
 }
 
@@ -73,12 +73,6 @@ type stream struct {
 
 // openStream is GET /stream.
 func (h *Handler) openStream(x *exchange) error {
-	// A page may open a WebSocket anywhere, as it may send a POST.
-	asPost := *x.request
-	asPost.Method = http.MethodPost
-	if err := h.sameOrigin(&asPost); err != nil {
-		return err
-	}
 	if h.stopping.Err() != nil {
 		return context.Cause(h.stopping)
 	}
@@ -86,6 +80,11 @@ func (h *Handler) openStream(x *exchange) error {
 		x.writer.Header().Set("Upgrade", "websocket")
 		return holdfast.Invalid("Upgrade: this path is for WebSocket connections")
 	}
+	leave, tooMany := h.streaming.enter(x.request.RemoteAddr)
+	if tooMany != "" {
+		return overLimit("streams: %s", tooMany)
+	}
+	defer leave()
 	socket, err := upgrader.Upgrade(x.writer, x.request, http.Header{headerRequestID: x.writer.Header()[headerRequestID]})
 	if err != nil {
 		_, refused := errors.AsType[websocket.HandshakeError](err)
@@ -102,7 +101,7 @@ func (h *Handler) openStream(x *exchange) error {
 
 // run serves the connection until it ends, and leaves nothing under way.
 func (s *stream) run() {
-	s.socket.SetReadLimit(MaxBody)
+	s.socket.SetReadLimit(int64(s.handler.options.Limits.Body))
 	s.socket.SetPongHandler(func(string) error { s.heard.Add(1); return nil })
 	defer s.beat()()
 	defer context.AfterFunc(s.handler.stopping, s.leave)()
@@ -176,6 +175,7 @@ func (s *stream) leave() {
 func (s *stream) read() {
 	message := make([]byte, 0, 4<<10)
 	var calls []wire.Call
+	pace := pace{perSecond: s.handler.options.Limits.RequestsPerSecond}
 	for {
 		_, r, err := s.socket.NextReader()
 		if err != nil {
@@ -189,6 +189,10 @@ func (s *stream) read() {
 			s.batch.refuse(0, err.(*holdfast.Error))
 		}
 		for i := range calls {
+			if pace.perSecond > 0 && !pace.pass(time.Now()) && calls[i].Op != wire.OpCancel {
+				s.batch.refuse(calls[i].ID, overLimit("requests: more than %d in a second on this connection", pace.perSecond))
+				continue
+			}
 			s.begin(&calls[i])
 		}
 		s.send(&s.batch, 0)

@@ -21,7 +21,17 @@ type socket struct {
 
 func (s *site) socket() *socket {
 	s.t.Helper()
-	conn, response, err := websocket.DefaultDialer.Dial("ws://"+s.address+"/stream", nil)
+	return s.socketAs("")
+}
+
+// socketAs opens a stream with a token.
+func (s *site) socketAs(token string) *socket {
+	s.t.Helper()
+	header := http.Header{}
+	if token != "" {
+		header.Set("Authorization", "Bearer "+token)
+	}
+	conn, response, err := websocket.DefaultDialer.Dial("ws://"+s.address+"/stream", header)
 	if err != nil {
 		s.t.Fatalf("%v: %+v", err, response)
 	}
@@ -91,9 +101,13 @@ func (s *socket) ends() int {
 }
 
 // Both ways to carry out calls answer the same.
-func eachWay(t *testing.T, test func(t *testing.T, s *site)) {
+func eachWay(t *testing.T, test func(t *testing.T, s *site), change ...func(*Options)) {
 	for name, prompt := range map[string]bool{"prompt": true, "goroutines": false} {
-		t.Run(name, func(t *testing.T) { test(t, openOver(t, openStore(t), Options{Prompt: prompt})) })
+		options := Options{Prompt: prompt}
+		for _, change := range change {
+			change(&options)
+		}
+		t.Run(name, func(t *testing.T) { test(t, openOver(t, openStore(t), options)) })
 	}
 }
 

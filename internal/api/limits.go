@@ -1,0 +1,181 @@
+package api
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"holdfast"
+)
+
+// Limits bound what clients may use of a server. Zero is no limit, save where
+// another default is named; what holdfast bounds in any case can only be
+// lowered.
+type Limits struct {
+	Body int // bytes in the body of a request; at most, and by default, MaxBody
+	Keys int // keys in a request; at most holdfast.MaxKeys
+	Key  int // bytes in a key; at most holdfast.MaxKey
+
+	Connections          int // open at once
+	ConnectionsOfAddress int // of one address
+	StreamsOfAddress     int // connections of /stream and /events of one address
+
+	RequestsPerSecond int // on one connection of /stream, and at most so many at once
+	UnderWay          int // calls at once, of everybody; see load
+
+	Header      int           // bytes in the header of a request; 64 KiB by default
+	HeaderTime  time.Duration // to send it; 10 s by default
+	RequestTime time.Duration // to send a request; 10 s by default
+}
+
+func (l *Limits) setDefaults() {
+	if l.Body == 0 || l.Body > MaxBody {
+		l.Body = MaxBody
+	}
+	l.Header = cmp.Or(l.Header, maxHeader)
+	l.HeaderTime = cmp.Or(l.HeaderTime, readTimeout)
+	l.RequestTime = cmp.Or(l.RequestTime, readTimeout)
+}
+
+// overLimit is the refusal of what is beyond a limit for now.
+func overLimit(format string, args ...any) *holdfast.Error {
+	return &holdfast.Error{Code: holdfast.CodeLimit, Message: fmt.Sprintf(format, args...), RetryAfter: time.Second}
+}
+
+// checkKeys refuses a request for too many keys, or for one that is too long.
+func (l *Limits) checkKeys(count int, key func(i int) string) error {
+	if l.Keys > 0 && count > l.Keys {
+		return &holdfast.Error{Code: holdfast.CodeTooLarge, Message: fmt.Sprintf("keys: %d keys; at most %d are allowed here", count, l.Keys)}
+	}
+	if l.Key == 0 {
+		return nil
+	}
+	for i := range count {
+		if n := len(key(i)); n > l.Key {
+			return &holdfast.Error{Code: holdfast.CodeTooLarge, Message: fmt.Sprintf("keys: a key of %d bytes; at most %d are allowed here", n, l.Key)}
+		}
+	}
+	return nil
+}
+
+// census counts what is open, in all and by address, up to limits. A nil
+// census lets everybody in.
+type census struct {
+	most, mostOfAddress int // zero is no limit
+
+	mu sync.Mutex
+	n  int
+	of map[netip.Addr]int
+}
+
+// newCensus gives a census; nil if there is nothing to limit.
+func newCensus(most, mostOfAddress int) *census {
+	if most == 0 && mostOfAddress == 0 {
+		return nil
+	}
+	return &census{most: most, mostOfAddress: mostOfAddress, of: map[netip.Addr]int{}}
+}
+
+// enter counts one more, or gives what it is too much of. The function counts
+// it off again.
+func (c *census) enter(from string) (leave func(), tooMany string) {
+	if c == nil {
+		return func() {}, ""
+	}
+	port, _ := netip.ParseAddrPort(from)
+	address := port.Addr().Unmap()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.most > 0 && c.n >= c.most:
+		return nil, fmt.Sprintf("%d are open; more are not allowed", c.n)
+	case c.mostOfAddress > 0 && c.of[address] >= c.mostOfAddress:
+		return nil, fmt.Sprintf("%d of your address are open; more are not allowed", c.of[address])
+	}
+	c.n++
+	c.of[address]++
+	return sync.OnceFunc(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.n--
+		if c.of[address]--; c.of[address] == 0 {
+			delete(c.of, address)
+		}
+	}), ""
+}
+
+// countedListener is a listener that lets in no more than a census does.
+type countedListener struct {
+	net.Listener
+	census *census
+	plain  bool // who is refused can be told so without TLS
+
+	telling chan struct{} // has room for as many as may be told at once
+}
+
+func newCounted(l net.Listener, census *census, plain bool) net.Listener {
+	if census == nil {
+		return l
+	}
+	return &countedListener{l, census, plain, make(chan struct{}, 64)}
+}
+
+// Accept waits for the next connection that is let in.
+func (l *countedListener) Accept() (net.Conn, error) {
+	for {
+		accepted, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		leave, tooMany := l.census.enter(accepted.RemoteAddr().String())
+		if tooMany == "" {
+			return &countedConn{accepted, leave}, nil
+		}
+		l.turnAway(accepted, tooMany)
+	}
+}
+
+// turnAway closes a connection. As long as they are not too many, it says why,
+// and waits for a moment that the client has read it.
+func (l *countedListener) turnAway(c net.Conn, tooMany string) {
+	select {
+	case l.telling <- struct{}{}:
+	default:
+		c.Close()
+		return
+	}
+	go func() {
+		defer func() { <-l.telling }()
+		defer c.Close()
+		if !l.plain {
+			return
+		}
+		c.SetDeadline(time.Now().Add(time.Second))
+		c.Write(refusalOf(429, overLimit("connections: %s", tooMany)))
+		if half, ok := c.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+			c.Read(make([]byte, 4<<10)) // closing with something unread would take the answer back
+		}
+	}()
+}
+
+// countedConn is a connection that is counted.
+type countedConn struct {
+	net.Conn
+	leave func()
+}
+
+func (c *countedConn) Close() error {
+	defer c.leave()
+	return c.Conn.Close()
+}
+
+// CloseWrite is that of the connection, if it has one.
+func (c *countedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
