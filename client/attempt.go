@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -26,11 +27,8 @@ const (
 	maxAnswer = 256 << 20
 )
 
-// Values of headers. They are shared, and must not be changed.
-var (
-	userAgent = []string{"holdfast-go"}
-	typeJSON  = []string{"application/json"}
-)
+// typeJSON is the value of a header. It is shared, and must not be changed.
+var typeJSON = []string{"application/json"}
 
 // attempt puts the call to one server, once: over the stream if it can.
 func (c *Client) attempt(ctx context.Context, index uint32, call *call) ([]byte, *trouble) {
@@ -68,7 +66,7 @@ func (c *Client) request(ctx context.Context, server *url.URL, call *call) ([]by
 		defer bye.watch(cancel)()
 	}
 
-	response, err := c.transport.RoundTrip(newRequest(ctx, server, call, body))
+	response, err := c.transport.RoundTrip(newRequest(ctx, server, c.header, call, body))
 	if err != nil {
 		return nil, away(server, err)
 	}
@@ -83,7 +81,7 @@ func (c *Client) request(ctx context.Context, server *url.URL, call *call) ([]by
 	return nil, refusedBy(server, response, answer)
 }
 
-func newRequest(ctx context.Context, server *url.URL, call *call, body []byte) *http.Request {
+func newRequest(ctx context.Context, server *url.URL, header http.Header, call *call, body []byte) *http.Request {
 	target := *server
 	target.Path += call.path
 	if call.escaped != "" {
@@ -97,7 +95,7 @@ func newRequest(ctx context.Context, server *url.URL, call *call, body []byte) *
 		Proto:      "HTTP/1.1",
 		ProtoMajor: 1,
 		ProtoMinor: 1,
-		Header:     http.Header{"User-Agent": userAgent},
+		Header:     maps.Clone(header),
 	}
 	if body != nil {
 		request.Header["Content-Type"] = typeJSON

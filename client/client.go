@@ -2,6 +2,7 @@ package client
 
 import (
 	"cmp"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -29,10 +30,19 @@ type Options struct {
 	// what stands in between let them.
 	Plain bool
 
-	// Transport carries the requests; nil means one of the client's own. It is
-	// the place for certificates and headers. It should speak HTTP/1.1: over
-	// HTTP/2 the end of a ctx at the moment of a grant can leave a hold behind
-	// that lives until its exp has passed.
+	// Token is what the servers know this client by, if they want to know: a
+	// token that `holdfast token new` has made. It goes to all servers, so
+	// their URLs should begin with https://.
+	Token string
+
+	// TLS is how to speak to https:// URLs: whom to trust, and the client's
+	// certificate, if it has one. Nil means the CAs that this machine trusts.
+	// With a Transport it is not used.
+	TLS *tls.Config
+
+	// Transport carries the requests; nil means one of the client's own. It
+	// should speak HTTP/1.1: over HTTP/2 the end of a ctx at the moment of a
+	// grant can leave a hold behind that lives until its exp has passed.
 	Transport http.RoundTripper
 }
 
@@ -43,6 +53,7 @@ type Client struct {
 	current   atomic.Uint32 // the one to ask: it answered last
 	transport http.RoundTripper
 	own       *http.Transport // transport, if nobody else uses it
+	header    http.Header     // of each request; not to be changed
 	patience  time.Duration
 	plain     bool
 	doors     []*door // the streams, one for each server
@@ -60,7 +71,15 @@ func (o Options) New(urls ...string) (*Client, error) {
 	if len(urls) == 0 {
 		urls = []string{DefaultServer}
 	}
-	c := &Client{transport: o.Transport, patience: cmp.Or(o.Patience, defaultPatience), plain: o.Plain}
+	c := &Client{
+		transport: o.Transport,
+		header:    http.Header{"User-Agent": {"holdfast-go"}},
+		patience:  cmp.Or(o.Patience, defaultPatience),
+		plain:     o.Plain,
+	}
+	if o.Token != "" {
+		c.header.Set("Authorization", "Bearer "+o.Token)
+	}
 	for _, text := range urls {
 		server, err := parse(text)
 		if err != nil {
@@ -70,10 +89,11 @@ func (o Options) New(urls ...string) (*Client, error) {
 	}
 	if c.transport == nil {
 		c.own = newTransport()
+		c.own.TLSClientConfig = o.TLS
 		c.transport = c.own
 	}
 	for _, server := range c.servers {
-		c.doors = append(c.doors, &door{server: server, transport: c.transport})
+		c.doors = append(c.doors, &door{server: server, header: c.header, transport: c.transport})
 	}
 	return c, nil
 }

@@ -24,6 +24,7 @@ const (
 // who needs it, and shared by all.
 type door struct {
 	server    *url.URL
+	header    http.Header // of each request
 	transport http.RoundTripper
 
 	stream atomic.Pointer[stream] // nil if there is none; it may be over
@@ -119,7 +120,7 @@ func (d *door) dial(ctx context.Context, o *opening) {
 
 // upgrade makes a connection to the server and turns it into a WebSocket.
 func (d *door) upgrade(ctx context.Context) (*websocket.Conn, error) {
-	t := &tunnel{ctx: ctx, server: d.server, transport: d.transport}
+	t := &tunnel{ctx: ctx, server: d.server, header: d.header, transport: d.transport}
 	dialer := websocket.Dialer{
 		NetDialContext:  func(context.Context, string, string) (net.Conn, error) { return t, nil },
 		ReadBufferSize:  16 << 10,

@@ -47,8 +47,15 @@ func serveOn(t testing.TB, listener net.Listener, service holdfast.Service) (url
 func serveHandlerOn(t testing.TB, listener net.Listener, handler *api.Handler) (url string) {
 	t.Helper()
 	server := api.NewServer(handler)
+	run(t, server, func() error { return server.Serve(listener) })
+	return "http://" + listener.Addr().String()
+}
+
+// run lets a server serve until the test is over.
+func run(t testing.TB, server *api.Server, serve func() error) {
+	t.Helper()
 	done := make(chan error, 1)
-	go func() { done <- server.Serve(listener) }()
+	go func() { done <- serve() }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -59,7 +66,6 @@ func serveHandlerOn(t testing.TB, listener net.Listener, handler *api.Handler) (
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	return "http://" + listener.Addr().String()
 }
 
 // store opens a memory store.

@@ -21,6 +21,7 @@ import (
 type tunnel struct {
 	ctx       context.Context // for the upgrade
 	server    *url.URL
+	header    http.Header // of each request
 	transport http.RoundTripper
 
 	head   bytes.Buffer       // of the request, and then of the answer
@@ -48,7 +49,7 @@ func (t *tunnel) upgrade() error {
 	if err != nil {
 		return err
 	}
-	request := newRequest(t.ctx, t.server, &call{method: http.MethodGet, path: "stream"}, nil)
+	request := newRequest(t.ctx, t.server, t.header, &call{method: http.MethodGet, path: "stream"}, nil)
 	for _, name := range []string{"Connection", "Upgrade", "Sec-Websocket-Key", "Sec-Websocket-Version"} {
 		request.Header[name] = written.Header[name]
 	}

@@ -105,7 +105,7 @@ func (w *watch) open(ctx context.Context) error {
 func (c *Client) begin(ctx context.Context, server *url.URL, call *call, header http.Header) (*http.Response, *trouble) {
 	ctx, cancel := context.WithCancel(ctx)
 	late := time.AfterFunc(answerWithin, cancel)
-	request := newRequest(ctx, server, call, nil)
+	request := newRequest(ctx, server, c.header, call, nil)
 	maps.Copy(request.Header, header)
 	response, err := c.transport.RoundTrip(request)
 	if err == nil && !late.Stop() {
