@@ -19,7 +19,7 @@ PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 wind
 
 LDFLAGS = -s -w -X main.version=$(VERSION)
 
-.PHONY: help run build release test test-typescript check needs bench fuzz pictures faults soak clean
+.PHONY: help run build release test test-typescript check needs bench fuzz abuse pictures faults soak clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -56,6 +56,10 @@ bench: ## run the benchmarks; some of them: make bench BENCH=Lock
 
 fuzz: ## run each fuzz target for FUZZTIME
 	@sh script/fuzz.sh $(FUZZTIME)
+
+abuse: ## misuse a server in full size: 10,000 connections, 50,000 waiters, a million keys; some minutes
+	ulimit -n "$$(ulimit -H -n)" && go test ./internal/api -count 1 -v -timeout 1h -abuse \
+		-run 'IdleAndSlow|ManyWaiters|ManyKeys|Bombs|HidesInAnother|FloodsOfHeaders|FramesGoneWrong'
 
 pictures: needs ## take the pictures of the page in docs anew; looks best with the fonts Inter and JetBrains Mono
 	go test ./internal/ui -run Pictures -count=1 -pictures "$(CURDIR)/docs"

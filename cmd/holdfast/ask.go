@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -15,15 +16,23 @@ import (
 
 	"holdfast"
 	"holdfast/client"
+	"holdfast/internal/certs"
 	"holdfast/internal/wire"
 )
 
-// serverVariable names the servers to ask when --server does not.
-const serverVariable = "HOLDFAST_SERVER"
+// The variables that count when the flag of that name is not given.
+const (
+	serverVariable = "HOLDFAST_SERVER"
+	tokenVariable  = "HOLDFAST_TOKEN"
+	caVariable     = "HOLDFAST_CA"
+	certVariable   = "HOLDFAST_CLIENT_CERT"
+	keyVariable    = "HOLDFAST_CLIENT_KEY"
+)
 
 // asking is what all commands have in common that ask a server. These do not
 // read .env: they are run in directories that belong to something else.
 type asking struct {
+	credentials
 	Server   []string      `placeholder:"URL" help:"Server to ask; several that share one state, separated by commas; without it http://localhost:3000. [HOLDFAST_SERVER]"`
 	Patience time.Duration `default:"5s" placeholder:"DURATION" help:"How long to go on asking while no server can serve; without it 5s."`
 }
@@ -41,11 +50,40 @@ func (a *asking) servers() []string {
 	return servers
 }
 
+// credentials are what a server is shown, and what it must show.
+type credentials struct {
+	Token      string `placeholder:"TOKEN" help:"What the server knows you by. Better in the environment, where others on this machine do not see it. [HOLDFAST_TOKEN]"`
+	CA         string `name:"ca" placeholder:"FILE" help:"Trust servers with a certificate of this authority (PEM), and no others; without it those that this machine trusts. [HOLDFAST_CA]"`
+	ClientCert string `placeholder:"FILE" help:"Certificate (PEM) to show to the server. [HOLDFAST_CLIENT_CERT]"`
+	ClientKey  string `placeholder:"FILE" help:"Its key (PEM). [HOLDFAST_CLIENT_KEY]"`
+}
+
+// token gives what the servers know the caller by; "" if nothing was said.
+func (c *credentials) token() string { return cmp.Or(c.Token, os.Getenv(tokenVariable)) }
+
+// tls gives how to speak to the servers over TLS; nil if nothing was said.
+func (c *credentials) tls() (*tls.Config, error) {
+	config, err := certs.Client(certs.Files{
+		CA:   cmp.Or(c.CA, os.Getenv(caVariable)),
+		Cert: cmp.Or(c.ClientCert, os.Getenv(certVariable)),
+		Key:  cmp.Or(c.ClientKey, os.Getenv(keyVariable)),
+	})
+	if err != nil {
+		return nil, usageError("--ca, --client-cert, --client-key: " + err.Error())
+	}
+	return config, nil
+}
+
 // client gives a client of the servers that were named.
 func (a *asking) client() (*client.Client, error) { return a.clientWith(client.Options{}) }
 
 // clientWith is client with other options beside its own.
 func (a *asking) clientWith(options client.Options) (*client.Client, error) {
+	secure, err := a.tls()
+	if err != nil {
+		return nil, err
+	}
+	options.Token, options.TLS = a.token(), secure
 	options.Patience = a.Patience
 	if a.Patience == 0 {
 		options.Patience = -1 // ask each server once

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/url"
 	"os/exec"
@@ -66,7 +67,7 @@ func TestCompose(t *testing.T) {
 // that it joins those whom it should know.
 func isNode(t *testing.T, serve *serveCommand, host string, others []string) {
 	t.Helper()
-	node, err := serve.node("http://"+host, nil)
+	node, err := serve.node(t.Context(), "http://"+host, slog.New(slog.DiscardHandler))
 	if err != nil || node == nil {
 		t.Fatalf("%s is no node: %v", host, err)
 	}

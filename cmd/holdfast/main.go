@@ -29,6 +29,8 @@ type commands struct {
 	Health  healthCommand  `cmd:"" help:"Tell whether the server on this machine can serve."`
 	Backup  backupCommand  `cmd:"" help:"Write a durable server's whole state to standard output."`
 	Restore restoreCommand `cmd:"" help:"Make a new data directory of a backup."`
+	Token   tokenCommand   `cmd:"" help:"Edit the file that says who may do what."`
+	Cert    certCommand    `cmd:"" help:"Make certificates, for a cluster that has none yet."`
 	Version versionCommand `cmd:"" help:"Show the version."`
 
 	Completion completionCommand `cmd:"" help:"Print a script that lets a shell complete command lines."`

@@ -49,6 +49,7 @@ func TestMain(m *testing.M) {
 //	port NAME              set $NAME to a port that is free
 //	name NAME              name the server that was started last; sets $NAME to its URL
 //	to NAME                signal, logged and ended mean that one from here on
+//	token NAME FILE        set the variable to what stands in the file
 //	supervise              be the supervisor of what is started from now on
 //	told TEXT              wait until it tells the supervisor so
 //	hang URL               keep a request open that never sends its whole body
@@ -75,6 +76,7 @@ func TestScripts(t *testing.T) {
 			"port":   freePort,
 			"name":   name,
 			"to":     to,
+			"token":  setToken,
 
 			"supervise": supervise,
 			"told":      told,
@@ -117,7 +119,8 @@ func (s *server) next(ts *testscript.TestScript) (string, bool) {
 func start(ts *testscript.TestScript, neg bool, args []string) {
 	s := &server{Cmd: exec.Command("holdfast", args...), lines: make(chan string, 100)}
 	s.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GORACE", "PORT", "HOST", "DEFAULT_EXPIRY", "BIND_GRACE", "REDIS_HOST", "REDIS_PORT", "REDIS_URL", "DATA_DIR", notifySocket} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GORACE", "PORT", "HOST", "DEFAULT_EXPIRY", "BIND_GRACE", "REDIS_HOST", "REDIS_PORT", "REDIS_URL", "DATA_DIR",
+		"AUTH_FILE", "INSECURE", "TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA", "TLS_CLIENT_AUTH", "JOIN_TOKEN", notifySocket} {
 		if value := ts.Getenv(name); value != "" {
 			s.Env = append(s.Env, name+"="+value)
 		}
@@ -223,6 +226,10 @@ func to(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("no server was named %s", args[0])
 	}
 	runningOf(ts).server = server
+}
+
+func setToken(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
 }
 
 func hang(ts *testscript.TestScript, neg bool, args []string) {

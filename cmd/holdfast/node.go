@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -11,6 +12,7 @@ import (
 
 	"holdfast/client"
 	"holdfast/internal/api"
+	"holdfast/internal/certs"
 	"holdfast/internal/raftstore"
 )
 
@@ -24,8 +26,60 @@ type nodeSettings struct {
 	ElectionTimeout time.Duration `group:"cluster" default:"500ms" placeholder:"DURATION" variable:"ELECTION_TIMEOUT" help:"After how long without a word from its leader the cluster elects another one; without it 500ms."`
 }
 
+// peerSettings secure what the nodes of a cluster say to each other, and let a
+// node in that joins.
+type peerSettings struct {
+	PeerCert     nonEmpty `group:"cluster" placeholder:"FILE" variable:"PEER_CERT" help:"Certificate (PEM) to show to the other nodes; holdfast cert peer makes one. Files that change are read anew."`
+	PeerKey      nonEmpty `group:"cluster" placeholder:"FILE" variable:"PEER_KEY" help:"Its key (PEM)."`
+	PeerCA       nonEmpty `group:"cluster" name:"peer-ca" placeholder:"FILE" variable:"PEER_CA" help:"Authorities (PEM) of the other nodes. Whoever has a certificate of one for nodes is one."`
+	PeerInsecure bool     `group:"cluster" variable:"PEER_INSECURE" help:"Talk to other machines without TLS: whoever reaches that port can change everything."`
+	JoinToken    nonEmpty `group:"cluster" placeholder:"TOKEN" variable:"JOIN_TOKEN" help:"What the servers to join know this node by: a token with admin, or list on every key. Better a variable than a flag."`
+	JoinCA       nonEmpty `group:"cluster" name:"join-ca" placeholder:"FILE" variable:"JOIN_CA" help:"Authorities (PEM) of the servers to join; without it those that this machine trusts."`
+	JoinCert     nonEmpty `group:"cluster" placeholder:"FILE" variable:"JOIN_CERT" help:"Client certificate (PEM) to show to the servers to join."`
+	JoinKey      nonEmpty `group:"cluster" placeholder:"FILE" variable:"JOIN_KEY" help:"Its key (PEM)."`
+}
+
+// peerTLS gives how to speak with other nodes, and goes on with changed files
+// until ctx ends. It is nil if that is not secured, which must be on this
+// machine, or asked for.
+func (c *serveCommand) peerTLS(ctx context.Context, log *slog.Logger) (*tls.Config, error) {
+	files := certs.Files{Cert: string(c.PeerCert), Key: string(c.PeerKey), CA: string(c.PeerCA)}
+	if files == (certs.Files{}) {
+		host, _, err := net.SplitHostPort(cmp.Or(string(c.PeerListen), string(c.PeerAddr)))
+		if err != nil {
+			return nil, nil // which Node.Valid says
+		}
+		if err := certs.CheckPeerPort(host, c.PeerInsecure); err != nil {
+			return nil, usageError("--peer-addr (PEER_ADDR): " + err.Error())
+		}
+		if !certs.Loopback(host) {
+			log.Warn("insecure: whoever reaches the port for nodes may change everything", "address", host)
+		}
+		return nil, nil
+	}
+	source, err := certs.OpenPeer(files)
+	if err != nil {
+		return nil, usageError("--peer-cert, --peer-key, --peer-ca: " + err.Error())
+	}
+	follow(ctx, log, "certificates for nodes", source)
+	return source.Peer(), nil
+}
+
+// joining gives a client of the servers to join.
+func (c *serveCommand) joining() (*client.Client, error) {
+	secure, err := certs.Client(certs.Files{Cert: string(c.JoinCert), Key: string(c.JoinKey), CA: string(c.JoinCA)})
+	if err != nil {
+		return nil, usageError("--join-cert, --join-key, --join-ca: " + err.Error())
+	}
+	join, err := client.Options{Token: string(c.JoinToken), TLS: secure}.New(strings.Split(string(c.Join), ",")...)
+	if err != nil {
+		return nil, usageError("--join (JOIN): " + err.Error())
+	}
+	return join, nil
+}
+
 // node gives the node that the settings describe; nil if they do not.
-func (c *serveCommand) node(url string, log *slog.Logger) (*raftstore.Node, error) {
+func (c *serveCommand) node(ctx context.Context, url string, log *slog.Logger) (*raftstore.Node, error) {
 	switch {
 	case c.NodeID == "" && c.PeerAddr == "" && c.Join == "":
 		return nil, nil
@@ -45,12 +99,14 @@ func (c *serveCommand) node(url string, log *slog.Logger) (*raftstore.Node, erro
 	if err := node.Valid(); err != nil {
 		return nil, usageError("--node-id, --peer-addr, --peer-listen: " + err.Error())
 	}
+	var err error
+	if node.TLS, err = c.peerTLS(ctx, log); err != nil {
+		return nil, err
+	}
 	if c.Join != "" {
-		join, err := client.New(strings.Split(string(c.Join), ",")...)
-		if err != nil {
-			return nil, usageError("--join (JOIN): " + err.Error())
+		if node.Join, err = c.joining(); err != nil {
+			return nil, err
 		}
-		node.Join = join
 	}
 	return node, nil
 }
@@ -85,5 +141,5 @@ func (c *serveCommand) apiURL(listens net.Addr) string {
 		host = cmp.Or(peer, host)
 	}
 	_, port, _ := net.SplitHostPort(listens.String())
-	return "http://" + net.JoinHostPort(strings.Trim(host, "[]"), port)
+	return c.scheme() + net.JoinHostPort(strings.Trim(host, "[]"), port)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"holdfast/internal/api"
+	"holdfast/internal/auth"
 )
 
 // stopTime is how long requests that run may take to finish when the service
@@ -27,8 +28,10 @@ const stopTime = 8 * time.Second
 // their first flags stand in the commands.
 var flagGroups = []kong.Group{
 	{Key: "listen", Title: "Where it listens:"},
+	{Key: "access", Title: "Who is let in, and how:"},
 	{Key: "locks", Title: "Locks:"},
 	{Key: "store", Title: "Where the state is kept:"},
+	{Key: "limits", Title: "How much there may be, without end if it is not said:"},
 	{Key: "cluster", Title: "As a node of a cluster:"},
 	{Key: "log", Title: "What it says:"},
 }
@@ -36,6 +39,8 @@ var flagGroups = []kong.Group{
 type serveCommand struct {
 	Port port `group:"listen" short:"p" default:"3000" placeholder:"PORT" variable:"PORT" help:"Port to listen on; without it 3000. 0 takes any that is free."`
 	Host host `group:"listen" short:"H" default:"localhost" placeholder:"HOST" variable:"HOST" help:"Name or address to listen on; without it localhost."`
+
+	accessSettings
 
 	DefaultExpiry lifetime `group:"locks" short:"E" default:"1000" placeholder:"MS" variable:"DEFAULT_EXPIRY" help:"How long a hold lives, in milliseconds, when the request does not say; without it 1000."`
 
@@ -48,7 +53,10 @@ type serveCommand struct {
 	DataDir    nonEmpty      `group:"store" default:"holdfast-data" placeholder:"DIR" variable:"DATA_DIR" help:"On disk in this directory; without it holdfast-data. This is where the state is kept when neither -N nor anything about Redis is set."`
 	KeepPlaces time.Duration `group:"store" default:"5s" placeholder:"DURATION" variable:"KEEP_PLACES" help:"On disk only: how long the place in line of a client is kept that has lost its server, for it to come back; without it 5s."`
 
+	limitSettings
+
 	nodeSettings
+	peerSettings
 
 	logging
 }
@@ -80,8 +88,24 @@ func (c *serveCommand) Run() (err error) {
 
 	began := time.Now()
 	log := c.logger(os.Stderr)
+	limits, err := c.ofServer()
+	if err != nil {
+		return err
+	}
+	keyring, err := c.keyring(ctx, log)
+	if err != nil {
+		return err
+	}
+	secure, err := c.tls(ctx, log)
+	if err != nil {
+		return err
+	}
 	listener, err := c.listen()
 	if err != nil {
+		return err
+	}
+	if err := c.checkExposure(listener.Addr()); err != nil {
+		listener.Close()
 		return err
 	}
 	store, err := c.openStore(ctx, log, c.apiURL(listener.Addr()))
@@ -90,11 +114,12 @@ func (c *serveCommand) Run() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.close()) }()
-	log.Info("listening", "url", "http://"+listener.Addr().String(), "store", store.name, "version", buildVersion())
-	handler := c.handler(store, log)
+	log.Info("listening", "url", c.scheme()+listener.Addr().String(), "store", store.name, "version", buildVersion())
+	c.warn(log, listener.Addr())
+	handler := c.handler(store, limits, keyring, log)
 	server := api.NewServer(handler)
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	go func() { served <- serveOn(server, listener, secure) }()
 	notify(log, notifyReady)
 	var watching sync.WaitGroup
 	watching.Go(func() { watchReady(ctx, log, store.ready) })
@@ -124,12 +149,12 @@ func (c *serveCommand) Run() (err error) {
 
 // handler gives what answers requests from the store, and adds its figures to
 // those of the store.
-func (c *serveCommand) handler(store *store, log *slog.Logger) *api.Handler {
+func (c *serveCommand) handler(store *store, limits api.Limits, keyring *auth.Keyring, log *slog.Logger) *api.Handler {
 	metrics := store.metrics()
 	handler := api.New(store, api.Options{
 		DefaultExp: time.Duration(c.DefaultExpiry), BindGrace: time.Duration(c.BindGrace), Prompt: store.prompt,
 		Ready: store.ready, Backup: store.backup, Count: store.count, Cluster: store.cluster,
-		Metrics: metrics, Logger: log, AccessLog: c.AccessLog,
+		Limits: limits, Keyring: keyring, Metrics: metrics, Logger: log, AccessLog: c.AccessLog,
 	})
 	metrics.Requests(handler.Stats)
 	return handler

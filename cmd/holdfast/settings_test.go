@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -8,6 +9,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+)
+
+const (
+	required = clientAuth(tls.RequireAndVerifyClientCert)
+	optional = clientAuth(tls.VerifyClientCertIfGiven)
 )
 
 // parsed is what the command line args, the environment and the text of .env
@@ -59,6 +65,56 @@ func TestPrecedence(t *testing.T) {
 			second(1), "2000", "3000", "4000", second(2), second(3), second(4)},
 		{"BIND_GRACE", []string{"--bind-grace"}, func(c serveCommand) any { return c.BindGrace },
 			grace(5 * time.Second), "2s", "3s", "4s", grace(2 * time.Second), grace(3 * time.Second), grace(4 * time.Second)},
+		{"TLS_CERT", []string{"--tls-cert"}, func(c serveCommand) any { return c.TLSCert },
+			nonEmpty(""), "a", "b", "c", nonEmpty("a"), nonEmpty("b"), nonEmpty("c")},
+		{"TLS_KEY", []string{"--tls-key"}, func(c serveCommand) any { return c.TLSKey },
+			nonEmpty(""), "a", "b", "c", nonEmpty("a"), nonEmpty("b"), nonEmpty("c")},
+		{"TLS_CLIENT_CA", []string{"--tls-client-ca"}, func(c serveCommand) any { return c.TLSClientCA },
+			nonEmpty(""), "a", "b", "c", nonEmpty("a"), nonEmpty("b"), nonEmpty("c")},
+		{"TLS_CLIENT_AUTH", []string{"--tls-client-auth"}, func(c serveCommand) any { return c.TLSClientAuth },
+			required, "optional", "required", "optional", optional, required, optional},
+		{"AUTH_FILE", []string{"--auth-file"}, func(c serveCommand) any { return c.AuthFile },
+			nonEmpty(""), "a", "b", "c", nonEmpty("a"), nonEmpty("b"), nonEmpty("c")},
+		{"PEER_CERT", []string{"--peer-cert"}, func(c serveCommand) any { return c.PeerCert },
+			nonEmpty(""), "a", "b", "c", nonEmpty("a"), nonEmpty("b"), nonEmpty("c")},
+		{"PEER_KEY", []string{"--peer-key"}, func(c serveCommand) any { return c.PeerKey },
+			nonEmpty(""), "a", "b", "c", nonEmpty("a"), nonEmpty("b"), nonEmpty("c")},
+		{"PEER_CA", []string{"--peer-ca"}, func(c serveCommand) any { return c.PeerCA },
+			nonEmpty(""), "a", "b", "c", nonEmpty("a"), nonEmpty("b"), nonEmpty("c")},
+		{"JOIN_TOKEN", []string{"--join-token"}, func(c serveCommand) any { return c.JoinToken },
+			nonEmpty(""), "a", "b", "c", nonEmpty("a"), nonEmpty("b"), nonEmpty("c")},
+		{"JOIN_CA", []string{"--join-ca"}, func(c serveCommand) any { return c.JoinCA },
+			nonEmpty(""), "a", "b", "c", nonEmpty("a"), nonEmpty("b"), nonEmpty("c")},
+		{"JOIN_CERT", []string{"--join-cert"}, func(c serveCommand) any { return c.JoinCert },
+			nonEmpty(""), "a", "b", "c", nonEmpty("a"), nonEmpty("b"), nonEmpty("c")},
+		{"JOIN_KEY", []string{"--join-key"}, func(c serveCommand) any { return c.JoinKey },
+			nonEmpty(""), "a", "b", "c", nonEmpty("a"), nonEmpty("b"), nonEmpty("c")},
+		{"MAX_HOLDS", []string{"--max-holds"}, func(c serveCommand) any { return c.MaxHolds },
+			count(0), "1", "2", "3", count(1), count(2), count(3)},
+		{"MAX_HOLDS_PER_UID", []string{"--max-holds-per-uid"}, func(c serveCommand) any { return c.MaxHoldsPerUID },
+			count(0), "1", "2", "3", count(1), count(2), count(3)},
+		{"MAX_WAITERS_PER_UID", []string{"--max-waiters-per-uid"}, func(c serveCommand) any { return c.MaxWaitersPerUID },
+			count(0), "1", "2", "3", count(1), count(2), count(3)},
+		{"MAX_WAITERS_PER_KEY", []string{"--max-waiters-per-key"}, func(c serveCommand) any { return c.MaxWaitersPerKey },
+			count(0), "1", "2", "3", count(1), count(2), count(3)},
+		{"MAX_BODY", []string{"--max-body"}, func(c serveCommand) any { return c.MaxBody },
+			count(0), "1", "2", "3", count(1), count(2), count(3)},
+		{"MAX_KEYS", []string{"--max-keys"}, func(c serveCommand) any { return c.MaxKeys },
+			count(0), "1", "2", "3", count(1), count(2), count(3)},
+		{"MAX_KEY_LENGTH", []string{"--max-key-length"}, func(c serveCommand) any { return c.MaxKeyLength },
+			count(0), "1", "2", "3", count(1), count(2), count(3)},
+		{"MAX_HEADER", []string{"--max-header"}, func(c serveCommand) any { return c.MaxHeader },
+			count(0), "1", "2", "3", count(1), count(2), count(3)},
+		{"MAX_CONNECTIONS", []string{"--max-connections"}, func(c serveCommand) any { return c.MaxConnections },
+			count(0), "1", "2", "3", count(1), count(2), count(3)},
+		{"MAX_CONNECTIONS_PER_ADDRESS", []string{"--max-connections-per-address"}, func(c serveCommand) any { return c.MaxConnectionsPerAddress },
+			count(0), "1", "2", "3", count(1), count(2), count(3)},
+		{"MAX_STREAMS_PER_ADDRESS", []string{"--max-streams-per-address"}, func(c serveCommand) any { return c.MaxStreamsPerAddress },
+			count(0), "1", "2", "3", count(1), count(2), count(3)},
+		{"MAX_STREAM_RATE", []string{"--max-stream-rate"}, func(c serveCommand) any { return c.MaxStreamRate },
+			count(0), "1", "2", "3", count(1), count(2), count(3)},
+		{"MAX_UNDER_WAY", []string{"--max-under-way"}, func(c serveCommand) any { return c.MaxUnderWay },
+			count(0), "1", "2", "3", count(1), count(2), count(3)},
 		{"DATA_DIR", []string{"--data-dir"}, func(c serveCommand) any { return c.DataDir },
 			nonEmpty("holdfast-data"), "a", "b", "c", nonEmpty("a"), nonEmpty("b"), nonEmpty("c")},
 		{"LOG_LEVEL", []string{"--log-level"}, func(c serveCommand) any { return c.LogLevel },
@@ -276,6 +332,18 @@ func TestExampleDotenv(t *testing.T) {
 		nodeSettings: nodeSettings{
 			NodeID: "a", PeerAddr: "10.0.0.7:7000", PeerListen: "0.0.0.0:7000",
 			Join: "http://10.0.0.8:3000", Advertise: "http://10.0.0.7:3000", ElectionTimeout: 500 * time.Millisecond,
+		},
+		limitSettings: limitSettings{
+			MaxHolds: 1000000, MaxHoldsPerUID: 1000, MaxWaitersPerUID: 1000, MaxWaitersPerKey: 1000,
+			MaxBody: 1048576, MaxKeys: 256, MaxKeyLength: 512, MaxHeader: 65536, HeaderTimeout: 10 * time.Second, RequestTimeout: 10 * time.Second,
+			MaxConnections: 10000, MaxConnectionsPerAddress: 1000, MaxStreamsPerAddress: 100, MaxStreamRate: 10000, MaxUnderWay: 10000,
+		},
+		peerSettings: peerSettings{
+			PeerCert: "n1.pem", PeerKey: "n1-key.pem", PeerCA: "peer-ca.pem",
+			JoinToken: "hf_0123456789", JoinCA: "ca.pem", JoinCert: "client.pem", JoinKey: "client-key.pem",
+		},
+		accessSettings: accessSettings{
+			TLSCert: "server.pem", TLSKey: "server-key.pem", TLSClientCA: "ca.pem", TLSClientAuth: required, AuthFile: "auth.json",
 		},
 		logging: logging{LogFormat: jsonLog, AccessLog: true},
 	}

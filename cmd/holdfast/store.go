@@ -17,6 +17,7 @@ import (
 	"holdfast/internal/raftstore"
 	"holdfast/internal/redisstore"
 	"holdfast/internal/stats"
+	locktable "holdfast/internal/table"
 )
 
 // store is what keeps the state, opened and ready to serve.
@@ -50,7 +51,7 @@ func (c *serveCommand) openStore(ctx context.Context, log *slog.Logger, url stri
 	case (c.NoRedis || redis) && c.NodeID != "":
 		return nil, usageError("--node-id (NODE_ID): only servers that keep their state on disk are nodes of a cluster")
 	case c.NoRedis:
-		return openMemory()
+		return openMemory(c.limitSettings.ofStore())
 	case redis:
 		return openRedis(ctx, c, log)
 	default:
@@ -59,8 +60,9 @@ func (c *serveCommand) openStore(ctx context.Context, log *slog.Logger, url stri
 }
 
 // openMemory keeps the state in this process; it ends with it.
-func openMemory() (*store, error) {
+func openMemory(limits locktable.Limits) (*store, error) {
 	service := memory.New()
+	service.Limit(limits)
 	return &store{
 		Service: service, kind: "memory", name: "memory", prompt: true,
 		stop: service.Stop, close: service.Close,
@@ -71,6 +73,9 @@ func openMemory() (*store, error) {
 // openRedis keeps the state in a Redis that many servers may share. If Redis is
 // out of reach, the service starts all the same and is not ready.
 func openRedis(ctx context.Context, c *serveCommand, log *slog.Logger) (*store, error) {
+	if c.ofStore() != (locktable.Limits{}) {
+		return nil, usageError("--max-holds, --max-holds-per-uid, --max-waiters-per-uid, --max-waiters-per-key: the store in Redis has no limits yet")
+	}
 	url := string(c.RedisURL)
 	if url == "" {
 		url = "redis://" + net.JoinHostPort(cmp.Or(string(c.RedisHost), "localhost"), strconv.Itoa(cmp.Or(int(c.RedisPort), 6379)))
@@ -92,11 +97,11 @@ func openDurable(ctx context.Context, c *serveCommand, log *slog.Logger, url str
 	if c.KeepPlaces < time.Millisecond || c.KeepPlaces > time.Hour {
 		return nil, usageError(fmt.Sprintf("--keep-places (KEEP_PLACES): must be between 1ms and 1h, not %s", c.KeepPlaces))
 	}
-	node, err := c.node(url, log)
+	node, err := c.node(ctx, url, log)
 	if err != nil {
 		return nil, err
 	}
-	service, err := raftstore.Open(ctx, raftstore.Options{Dir: string(c.DataDir), Logger: log, KeepPlaces: c.KeepPlaces, Node: node})
+	service, err := raftstore.Open(ctx, raftstore.Options{Dir: string(c.DataDir), Logger: log, KeepPlaces: c.KeepPlaces, Limits: c.limitSettings.ofStore(), Node: node})
 	if err != nil {
 		return nil, err
 	}
