@@ -147,7 +147,7 @@ func TestAWholeLogIsNotCalledTorn(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Close()
-	if said.Len() > 0 {
+	if strings.Contains(said.String(), "cut off") {
 		t.Fatalf("said %q", said.String())
 	}
 }

@@ -194,6 +194,7 @@ func (s *Store) Close() error {
 	s.once.Do(func() {
 		s.Stop()
 		s.close()
+		<-s.written
 		err = s.raft.Shutdown().Error()
 		if s.peers != nil {
 			err = errors.Join(err, s.peers.Close())

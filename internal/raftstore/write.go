@@ -173,10 +173,13 @@ func errUnknown(format string, args ...any) *holdfast.Error {
 
 // write takes commands from the queue and makes entries of them: all that
 // waits while earlier entries are written becomes the next one, so that one
-// write to the disk serves many commands.
+// write to the disk serves many commands. It ends with the store, when what is
+// under way has landed: raft never answers an entry that it is given in the
+// moment of its shutdown.
 func (s *Store) write() {
 	defer close(s.written)
 	slots := make(chan struct{}, inFlight)
+	defer s.land(slots)
 	var number uint64
 	for {
 		var first *proposal
@@ -185,20 +188,38 @@ func (s *Store) write() {
 		case <-s.ctx.Done():
 			return
 		}
-		slots <- struct{}{}
+		select {
+		case slots <- struct{}{}:
+		case <-s.ctx.Done():
+			s.reply(first, answer{err: keeper.ErrStopping()})
+			return
+		}
 		number++
 		b := &batch{number: number, began: time.Now(), proposals: s.gather(first)}
 		s.counts.commands.Add(int64(len(b.proposals)))
 		s.batches.Store(b.number, b)
 		future := s.raft.Apply(s.encode(b), 0)
-		s.done.Go(func() {
+		go func() {
 			err := future.Error()
-			<-slots
 			s.batches.Delete(b.number)
 			if err != nil {
 				s.failBatch(b, refusal(err))
 			}
-		})
+			<-slots
+		}()
+	}
+}
+
+// land waits until no entry is under way, for as long as the store is patient.
+func (s *Store) land(slots chan struct{}) {
+	patience := time.NewTimer(s.options.Patience)
+	defer patience.Stop()
+	for range inFlight {
+		select {
+		case slots <- struct{}{}:
+		case <-patience.C:
+			return
+		}
 	}
 }
 
