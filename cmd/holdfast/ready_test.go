@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,12 +21,13 @@ import (
 func TestReadinessIsLoggedWhenItChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder
-		var reason error
+		var reason atomic.Pointer[error]
+		reason.Store(new(error))
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			watchReady(ctx, slog.New(logHandler(&out, textLog, slog.LevelInfo)), func(context.Context) error { return reason })
+			watchReady(ctx, slog.New(logHandler(&out, textLog, slog.LevelInfo)), func(context.Context) error { return *reason.Load() })
 		}()
 		for _, next := range []error{
 			holdfast.Unavailable(nil, "there is no leader"),
@@ -33,7 +35,7 @@ func TestReadinessIsLoggedWhenItChanges(t *testing.T) {
 			nil,
 		} {
 			time.Sleep(10*lookEvery + lookEvery/2)
-			reason = next
+			reason.Store(&next)
 		}
 		time.Sleep(10 * lookEvery)
 		cancel()
