@@ -1,8 +1,10 @@
 package raftstore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/crc32"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,15 +31,35 @@ func unfinished(logDir string) int {
 	if err != nil || len(segments) == 0 {
 		return 0
 	}
-	b, err := os.ReadFile(slices.Max(segments)) // their names begin with their first index
+	b, err := readWritten(slices.Max(segments)) // their names begin with their first index
 	if err != nil {
 		return 0
 	}
-	end := len(b)
-	for end > 0 && b[end-1] == 0 {
-		end--
+	return max(0, len(bytes.TrimRight(b, "\x00"))-committed(b))
+}
+
+// readWritten reads a segment as far as it has been written to: the rest, most
+// of it usually, is zeros that were there before.
+func readWritten(name string) ([]byte, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
 	}
-	return max(0, end-committed(b))
+	defer file.Close()
+	const piece = 1 << 20 // more than a write that was cut off leaves out
+	var written []byte
+	next, zeros := make([]byte, piece), make([]byte, piece)
+	for {
+		n, err := io.ReadFull(file, next)
+		if n > 0 && !bytes.Equal(next[:n], zeros[:n]) {
+			written = append(written, next[:n]...)
+			continue
+		}
+		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+			return nil, err
+		}
+		return written, nil
+	}
 }
 
 // committed is where the last write that is whole ends in a segment.
