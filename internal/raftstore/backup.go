@@ -43,7 +43,7 @@ func BackupDir(dir string, w io.Writer) error {
 		return err
 	}
 	_, err = s.keeper.Snapshot().WriteTo(w)
-	return errors.Join(err, s.disk.Close())
+	return errors.Join(err, s.disk.close())
 }
 
 // replay carries out all that a directory holds, on a store that does not run.
@@ -54,7 +54,7 @@ func replay(options Options) (*Store, error) {
 	}
 	s := &Store{options: options, keeper: keeper.New(0), disk: d}
 	if err := s.replay(); err != nil {
-		return nil, errors.Join(damaged(options.Dir, err), d.Close())
+		return nil, errors.Join(damaged(options.Dir, err), d.close())
 	}
 	return s, nil
 }

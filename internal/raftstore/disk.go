@@ -26,45 +26,67 @@ import (
 //	log/        the log and raft's own state
 //	snapshots/  the last two snapshots
 type disk struct {
-	lock      *os.File
-	log       *wal.WAL
-	snapshots *raft.FileSnapshotStore
-	life      uint64     // tells this process from every other that writes to the log
-	writes    *logWriter // to log, or to what a test puts in its way
-
+	storage
+	log     *logWriter    // to the storage's log
+	life    uint64        // tells this process from every other that writes to the log
 	members []raft.Server // as the log and the snapshots have them at the start
 }
 
-func openDisk(options Options) (_ *disk, err error) {
-	d := &disk{life: newLife()}
-	defer func() {
-		if err != nil {
-			d.Close()
-		}
-	}()
-	logDir := filepath.Join(options.Dir, "log")
-	if err := os.MkdirAll(logDir, 0o700); err != nil {
-		return nil, fmt.Errorf("the data directory cannot be made: %w", err)
+// storage is what raft keeps its state in. What is written there outlasts a
+// crash once the call that writes it has returned.
+type storage struct {
+	logs      raft.LogStore
+	stable    raft.StableStore
+	snapshots raft.SnapshotStore
+	close     func() error
+}
+
+// openDisk looks through what a store has kept.
+func openDisk(options Options) (*disk, error) {
+	open := openDir
+	if options.openStorage != nil {
+		open = options.openStorage
 	}
-	if d.lock, err = lockDir(options.Dir); err != nil {
+	kept, err := open(options)
+	if err != nil {
 		return nil, err
 	}
+	d := &disk{storage: kept, log: &logWriter{LogStore: kept.logs}, life: newLife()}
+	if err := d.check(options); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return d, nil
+}
+
+// openDir opens the storage in a data directory.
+func openDir(options Options) (_ storage, err error) {
+	logDir := filepath.Join(options.Dir, "log")
+	if err := os.MkdirAll(logDir, 0o700); err != nil {
+		return storage{}, fmt.Errorf("the data directory cannot be made: %w", err)
+	}
+	lock, err := lockDir(options.Dir)
+	if err != nil {
+		return storage{}, err
+	}
+	defer func() {
+		if err != nil {
+			lock.Close()
+		}
+	}()
 	torn := unfinished(logDir)
-	if d.log, err = wal.Open(logDir, wal.WithLogger(raftLogger(options.Logger))); err != nil {
-		return nil, damaged(logDir, err)
+	log, err := wal.Open(logDir, wal.WithLogger(raftLogger(options.Logger)))
+	if err != nil {
+		return storage{}, damaged(logDir, err)
 	}
 	if torn > 0 {
 		options.Logger.Warn("the log ends in a write that a crash has cut off; it was never answered, and is left out", "bytes", torn)
 	}
-	d.writes = &logWriter{LogStore: d.log}
-	if options.wrapLog != nil {
-		d.writes.LogStore = options.wrapLog(d.log)
-	}
-	d.snapshots, err = raft.NewFileSnapshotStoreWithLogger(options.Dir, 2, raftLogger(options.Logger))
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(options.Dir, 2, raftLogger(options.Logger))
 	if err != nil {
-		return nil, fmt.Errorf("the snapshots in %s cannot be used: %w", options.Dir, err)
+		log.Close()
+		return storage{}, fmt.Errorf("the snapshots in %s cannot be used: %w", options.Dir, err)
 	}
-	return d, d.check(options)
+	return storage{log, log, snapshots, func() error { return errors.Join(log.Close(), lock.Close()) }}, nil
 }
 
 // check looks through all that a start will need, so that damage stops it
@@ -161,17 +183,6 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("the data directory %s is in use by another process", dir)
 	}
 	return file, nil
-}
-
-func (d *disk) Close() error {
-	var errs []error
-	if d.log != nil {
-		errs = append(errs, d.log.Close())
-	}
-	if d.lock != nil {
-		errs = append(errs, d.lock.Close())
-	}
-	return errors.Join(errs...)
 }
 
 func newLife() uint64 {

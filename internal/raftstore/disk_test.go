@@ -231,13 +231,17 @@ func (d *badDisk) StoreLogs(logs []*raft.Log) error {
 	return d.LogStore.StoreLogs(logs)
 }
 
+// storage is that of a directory, with this disk in the way of its log.
+func (d *badDisk) storage(options Options) (storage, error) {
+	kept, err := openDir(options)
+	d.LogStore, kept.logs = kept.logs, d
+	return kept, err
+}
+
 func openOn(t *testing.T, d *badDisk, patience time.Duration) *Store {
 	s, err := Open(t.Context(), Options{
 		Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler), Patience: patience,
-		wrapLog: func(log raft.LogStore) raft.LogStore {
-			d.LogStore = log
-			return d
-		},
+		openStorage: d.storage,
 	})
 	if err != nil {
 		t.Fatal(err)

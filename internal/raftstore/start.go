@@ -86,9 +86,13 @@ func (s *Store) startNode(ctx context.Context, found *identity) error {
 	config.ElectionTimeout = timeout
 	config.LeaderLeaseTimeout = timeout
 	config.ShutdownOnRemove = false // see stay
-	transport := transport{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: streams{s.peers}, MaxPool: 4, Timeout: peerTimeout, Logger: config.Logger,
-	})}
+	over := node.transport
+	if over == nil {
+		over = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+			Stream: streams{s.peers}, MaxPool: 4, Timeout: peerTimeout, Logger: config.Logger,
+		})
+	}
+	transport := mended{over}
 	self := raft.Server{ID: config.LocalID, Address: s.peers.self()}
 	if mine := s.disk.members; len(mine) == 1 && (mine[0].ID == lone && identity.Founder || mine[0].ID == self.ID && mine[0].Address != self.Address) {
 		err = s.rename(config, transport, self)
@@ -195,21 +199,21 @@ func (s *Store) config(id raft.ServerID) *raft.Config {
 // run starts raft. A directory without any state becomes that of a cluster of
 // these founders; without them it waits for a leader to tell.
 func (s *Store) run(config *raft.Config, transport raft.Transport, founders ...raft.Server) error {
-	cache, err := raft.NewLogCache(512, measured{s.disk.writes, s.counts})
+	cache, err := raft.NewLogCache(512, measured{s.disk.log, s.counts})
 	if err != nil {
 		return err
 	}
-	known, err := raft.HasExistingState(cache, s.disk.log, s.disk.snapshots)
+	known, err := raft.HasExistingState(cache, s.disk.stable, s.disk.snapshots)
 	if err != nil {
 		return fmt.Errorf("the data directory cannot be read: %w", err)
 	}
 	if !known && len(founders) > 0 {
-		err := raft.BootstrapCluster(config, cache, s.disk.log, s.disk.snapshots, transport, raft.Configuration{Servers: founders})
+		err := raft.BootstrapCluster(config, cache, s.disk.stable, s.disk.snapshots, transport, raft.Configuration{Servers: founders})
 		if err != nil {
 			return fmt.Errorf("the data directory cannot be written: %w", err)
 		}
 	}
-	s.raft, err = raft.NewRaft(config, machine{s}, cache, stable{s.disk.log, s.ctx, s.options.Logger}, s.disk.snapshots, transport)
+	s.raft, err = raft.NewRaft(config, machine{s}, cache, stable{s.disk.stable, s.ctx, s.options.Logger}, s.disk.snapshots, transport)
 	if err != nil {
 		return fmt.Errorf("the store cannot be started from %s: %w", s.options.Dir, err)
 	}
@@ -225,7 +229,7 @@ func (s *Store) rename(config *raft.Config, transport raft.Transport, self raft.
 	// Raft carries out the log for a snapshot, on a table that is not used
 	// after that.
 	passing := &Store{options: s.options, keeper: keeper.New(0), disk: s.disk}
-	err := raft.RecoverCluster(config, machine{passing}, s.disk.writes, s.disk.log, s.disk.snapshots, transport,
+	err := raft.RecoverCluster(config, machine{passing}, s.disk.log, s.disk.stable, s.disk.snapshots, transport,
 		raft.Configuration{Servers: []raft.Server{self}})
 	if err != nil {
 		return fmt.Errorf("the data directory %s cannot be made that of node %s: %w", s.options.Dir, self.ID, err)

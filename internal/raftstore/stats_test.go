@@ -81,10 +81,10 @@ func TestLeaderChangesAreCounted(t *testing.T) {
 // Counting must not hide from raft what the log is like.
 func TestMeasuredLogIsWhatItMeasures(t *testing.T) {
 	s := open(t, t.TempDir())
-	if inner, ok := any(s.disk.log).(raft.MonotonicLogStore); !ok || !inner.IsMonotonic() {
+	if inner, ok := any(s.disk.logs).(raft.MonotonicLogStore); !ok || !inner.IsMonotonic() {
 		t.Fatal("the log is not monotonic, and this test out of date")
 	}
-	if !(measured{s.disk.writes, s.counts}).IsMonotonic() {
+	if !(measured{s.disk.log, s.counts}).IsMonotonic() {
 		t.Error("it does not look monotonic any more")
 	}
 	if (measured{raft.NewInmemStore(), s.counts}).IsMonotonic() {

@@ -48,7 +48,7 @@ type Options struct {
 	// Node makes the store a node of a cluster; nil means that it is alone.
 	Node *Node
 
-	wrapLog func(raft.LogStore) raft.LogStore // for tests: a disk that misbehaves
+	openStorage func(Options) (storage, error) // for tests; nil for openDir
 }
 
 func (o *Options) setDefaults() {
@@ -93,7 +93,8 @@ type Node struct {
 	// its connection does, unless that node has said that it is withdrawn.
 	Serve func(service Leading, listener net.Listener) (stop func())
 
-	network network // for tests
+	network   network   // for tests; nil for tcp
+	transport transport // for tests; nil for one over the network
 }
 
 // Store is a [holdfast.Service].
@@ -107,9 +108,10 @@ type Store struct {
 	peers *peers // nil if it is alone
 	route route
 
-	queue   chan *proposal
-	reads   chan *read
-	batches sync.Map // batch number → *batch: entries of this process that are under way
+	queue     chan *proposal
+	reads     chan *read
+	batches   sync.Map  // batch number → *batch: entries of this process that are under way
+	proposals sync.Pool // *proposal: that were answered and heard, to be used again
 
 	counts  *counts
 	failed  chan error  // see Failed
@@ -150,7 +152,7 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 	s.ctx, s.close = context.WithCancel(context.Background())
 	if err := s.start(ctx); err != nil {
 		s.close()
-		d.Close()
+		d.close()
 		return nil, err
 	}
 	s.done.Go(s.lead)
@@ -202,7 +204,7 @@ func (s *Store) Close() error {
 		s.done.Wait()
 		s.Wait()
 		s.failBatches(keeper.ErrStopping())
-		err = errors.Join(err, s.disk.Close())
+		err = errors.Join(err, s.disk.close())
 	})
 	return err
 }

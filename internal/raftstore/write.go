@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,9 +39,6 @@ const (
 	answered
 	left
 )
-
-// proposals that have been answered and heard are used again.
-var proposals = sync.Pool{New: func() any { return &proposal{answer: make(chan answer, 1)} }}
 
 type answer struct {
 	result keeper.Result
@@ -82,7 +78,10 @@ func (l log) Propose(ctx context.Context, cmd *table.Command) (keeper.Result, er
 // put in order at once what was done all the same, and asks again for another
 // key only when that is over. It waits no longer than the store is patient.
 func (s *Store) propose(ctx context.Context, cmd *table.Command) (keeper.Result, error) {
-	p := proposals.Get().(*proposal)
+	p, ok := s.proposals.Get().(*proposal)
+	if !ok {
+		p = &proposal{answer: make(chan answer, 1)}
+	}
 	p.cmd = cmd
 	p.state.Store(waiting)
 	select {
@@ -94,19 +93,19 @@ func (s *Store) propose(ctx context.Context, cmd *table.Command) (keeper.Result,
 	}
 	select {
 	case a := <-p.answer:
-		return p.heard(a)
+		return s.heard(p, a)
 	case <-s.written:
 		s.failQueue() // it may have come too late to be taken from there
-		return p.heard(<-p.answer)
+		return s.heard(p, <-p.answer)
 	}
 }
 
 // heard gives the answer and, since nobody else looks at it any more, the
 // proposal for another use.
-func (p *proposal) heard(a answer) (keeper.Result, error) {
+func (s *Store) heard(p *proposal, a answer) (keeper.Result, error) {
 	if p.state.Load() == answered {
 		p.cmd = nil
-		proposals.Put(p)
+		s.proposals.Put(p)
 	}
 	return a.result, a.err
 }
@@ -141,7 +140,7 @@ func (s *Store) losePatience() {
 			}
 			return true
 		})
-		if stalled := s.disk.writes.stalled(); stalled > 2*s.options.Patience && s.raft.State() == raft.Leader {
+		if stalled := s.disk.log.stalled(); stalled > 2*s.options.Patience && s.raft.State() == raft.Leader {
 			s.fail(fmt.Errorf("the disk has not finished a write for %s", stalled.Round(time.Millisecond)))
 		}
 	}
