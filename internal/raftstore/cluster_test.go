@@ -327,3 +327,21 @@ func TestANodeThatIsNotInTheClusterYet(t *testing.T) {
 	a.options.Node.network.(*cable).cut.Store(false)
 	awaitVoters(t, a, b)
 }
+
+// Raft does not answer while its disk does not; whoever asks a leader to step
+// down is answered all the same.
+func TestSteppingDownIsNotWaitedForForEver(t *testing.T) {
+	d := &badDisk{stall: make(chan struct{})}
+	a := newNode(t, "a", t.TempDir())
+	a.options.Patience = 500 * time.Millisecond
+	a.options.openStorage = d.storage
+	a.start()
+	awaitVoters(t, a)
+	d.stuck.Store(true)
+	defer close(d.stall) // before the node is stopped
+	go a.Lock(t.Context(), holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Exp: time.Hour})
+	until(t, func() bool { return a.disk.log.stalled() > 0 })
+	if err := (Leading{a.Service, a.Store}).StepDown(t.Context()); holdfast.ErrorCode(err) == "" {
+		t.Fatal(err)
+	}
+}

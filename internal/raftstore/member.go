@@ -116,20 +116,36 @@ func (s *Store) RemoveNode(ctx context.Context, id string) error {
 func (l Leading) Cluster(ctx context.Context) (holdfast.Cluster, error) { return l.s.Cluster(ctx) }
 
 // StepDown lets another node lead, if this one does.
-func (l Leading) StepDown(context.Context) error {
+func (l Leading) StepDown(ctx context.Context) error {
 	switch {
 	case !l.s.leading.Load():
 		return errNoLeader()
 	case l.s.peers == nil:
 		return errAlone
 	}
-	switch err := l.s.raft.LeadershipTransfer().Error(); {
+	ctx, cancel := context.WithTimeout(ctx, l.s.options.Patience)
+	defer cancel()
+	switch err := l.s.handOver(ctx); {
 	case err == nil:
 		return nil
 	case len(l.s.servers()) == 1:
 		return holdfast.Invalid("there is no other node that could lead")
 	default:
 		return holdfast.Unavailable(err, "no other node could take over: %v", err)
+	}
+}
+
+// handOver has another node lead. It does not wait for longer than ctx: raft has
+// no answer for whom it has not heard when it is shut down, or when its disk
+// does not come back.
+func (s *Store) handOver(ctx context.Context) error {
+	answer := make(chan error, 1)
+	go func() { answer <- s.raft.LeadershipTransfer().Error() }()
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 

@@ -43,6 +43,7 @@ func (l log) Verify(ctx context.Context) error {
 }
 
 func (s *Store) verify() {
+	defer close(s.quiet)
 	var waiting []*read
 	for {
 		waiting = waiting[:0]

@@ -190,7 +190,6 @@ func (s *Store) config(id raft.ServerID) *raft.Config {
 	config.LocalID = id
 	config.SnapshotThreshold = s.options.SnapshotEvery
 	config.TrailingLogs = s.options.SnapshotEvery / 4
-	config.BatchApplyCh = true
 	config.Logger = raftLogger(s.options.Logger)
 	config.NoLegacyTelemetry = true
 	return config

@@ -121,6 +121,7 @@ type Store struct {
 	close   context.CancelFunc
 	done    sync.WaitGroup
 	written chan struct{} // closed when nothing is taken from the queue any more
+	quiet   chan struct{} // closed when raft is not asked to verify any more
 
 	stopping, once sync.Once
 }
@@ -145,6 +146,7 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 		counts:  newCounts(),
 		failed:  make(chan error, 1),
 		written: make(chan struct{}),
+		quiet:   make(chan struct{}),
 		route:   route{changed: make(chan struct{})},
 	}
 	s.Service = keeper.NewService(s.keeper, log{s}, options.KeepPlaces)
@@ -157,7 +159,7 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 	}
 	s.done.Go(s.lead)
 	s.done.Go(s.write)
-	s.done.Go(s.verify)
+	go s.verify()
 	s.done.Go(s.losePatience)
 	if s.peers != nil {
 		s.serveNodes()
@@ -196,7 +198,16 @@ func (s *Store) Close() error {
 	s.once.Do(func() {
 		s.Stop()
 		s.close()
-		<-s.written
+		// Raft never answers whom it has not heard before it is shut down. But a
+		// disk that does not come back may keep it from hearing anybody.
+		patience := time.After(2 * s.options.Patience)
+		for _, ended := range []chan struct{}{s.written, s.quiet} {
+			select {
+			case <-ended:
+			case <-patience:
+				patience = time.After(0)
+			}
+		}
 		err = s.raft.Shutdown().Error()
 		if s.peers != nil {
 			err = errors.Join(err, s.peers.Close())
@@ -215,7 +226,9 @@ func (s *Store) Close() error {
 func (s *Store) Stop() {
 	s.stopping.Do(func() {
 		if s.peers != nil && s.leading.Load() && len(s.servers()) > 1 {
-			if err := s.raft.LeadershipTransfer().Error(); err != nil {
+			ctx, cancel := context.WithTimeout(s.ctx, s.options.Patience)
+			defer cancel()
+			if err := s.handOver(ctx); err != nil {
 				s.options.Logger.Warn("no other node has taken over before this one stops", "error", err)
 			}
 		}
