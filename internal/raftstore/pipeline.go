@@ -6,22 +6,12 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// transport carries the messages of raft.
-type transport interface {
-	raft.Transport
-	raft.WithPreVote
-	raft.WithClose
-}
-
-// mended is a transport in which nothing waits for ever.
-type mended struct{ transport }
-
 // AppendEntriesPipeline opens a pipeline to a node in which nothing waits for
 // ever. In hashicorp/raft v1.7.3, one who sends entries down a pipeline waits
 // for room in it even when nobody takes the answers out at its end any more,
 // because the other node has a newer term. Its goroutine would stay, and
 // Shutdown would wait for that.
-func (t mended) AppendEntriesPipeline(id raft.ServerID, at raft.ServerAddress) (raft.AppendPipeline, error) {
+func (t *mended) AppendEntriesPipeline(id raft.ServerID, at raft.ServerAddress) (raft.AppendPipeline, error) {
 	p, err := t.transport.AppendEntriesPipeline(id, at)
 	if err != nil {
 		return nil, err

@@ -92,7 +92,7 @@ func (s *Store) startNode(ctx context.Context, found *identity) error {
 			Stream: streams{s.peers}, MaxPool: 4, Timeout: peerTimeout, Logger: config.Logger,
 		})
 	}
-	transport := mended{over}
+	transport := mend(over, s.disk, s.conflict)
 	self := raft.Server{ID: config.LocalID, Address: s.peers.self()}
 	if mine := s.disk.members; len(mine) == 1 && (mine[0].ID == lone && identity.Founder || mine[0].ID == self.ID && mine[0].Address != self.Address) {
 		err = s.rename(config, transport, self)

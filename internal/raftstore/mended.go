@@ -1,0 +1,112 @@
+package raftstore
+
+import (
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/hashicorp/raft"
+)
+
+// transport carries the messages of raft.
+type transport interface {
+	raft.Transport
+	raft.WithPreVote
+	raft.WithClose
+}
+
+// mended is a transport that keeps two faults of hashicorp/raft v1.7.3 from
+// doing harm.
+//
+// A pipeline may never end, see AppendEntriesPipeline.
+//
+// A follower that is sent a snapshot of entries which it has already, and newer
+// ones, throws all of them away and does not notice (raft's issue 697): it
+// forgets what it has promised to keep, and ends in a panic at the next commit.
+// So snapshots are looked at here before raft does, and what is there already is
+// said to be there.
+type mended struct {
+	transport
+	disk      *disk
+	conflicts func(last, snapshot uint64) // called when the log has other entries than the snapshot, up to last
+	rpcs      chan raft.RPC
+	over      chan struct{}
+	once      sync.Once
+}
+
+func mend(t transport, d *disk, conflicts func(last, snapshot uint64)) *mended {
+	m := &mended{transport: t, disk: d, conflicts: conflicts, rpcs: make(chan raft.RPC), over: make(chan struct{})}
+	go m.pass()
+	return m
+}
+
+// Consumer gives what is left for raft.
+func (t *mended) Consumer() <-chan raft.RPC { return t.rpcs }
+
+// Close closes the transport.
+func (t *mended) Close() error {
+	t.once.Do(func() { close(t.over) })
+	return t.transport.Close()
+}
+
+// pass hands messages on.
+func (t *mended) pass() {
+	for {
+		select {
+		case rpc := <-t.transport.Consumer():
+			if sent, ok := rpc.Command.(*raft.InstallSnapshotRequest); ok && t.knows(sent) {
+				t.accept(rpc, sent)
+				continue
+			}
+			select {
+			case t.rpcs <- rpc:
+			case <-t.over:
+				return
+			}
+		case <-t.over:
+			return
+		}
+	}
+}
+
+// knows says whether all that a snapshot is made of is on the disk of this
+// node: in a snapshot of its own, or in its log, which is the same as the
+// leader's up to any entry that is.
+func (t *mended) knows(sent *raft.InstallSnapshotRequest) bool {
+	term, err := t.disk.stable.GetUint64(keyCurrentTerm)
+	if err != nil || sent.Term < term {
+		return false // raft refuses it
+	}
+	if metas, err := t.disk.snapshots.List(); err == nil && len(metas) > 0 && metas[0].Index >= sent.LastLogIndex {
+		return true
+	}
+	var entry raft.Log
+	if t.disk.log.GetLog(sent.LastLogIndex, &entry) == nil && entry.Term == sent.LastLogTerm {
+		return true
+	}
+	if last, err := t.disk.log.LastIndex(); err == nil && last > sent.LastLogIndex {
+		t.conflicts(last, sent.LastLogIndex)
+	}
+	return false
+}
+
+// conflict ends a node that is sent a snapshot while the end of its log is of
+// another history, which was never answered. Raft drops it, but would go on as if
+// it were there, and refuse all that comes from the leader.
+func (s *Store) conflict(last, snapshot uint64) {
+	s.fail(fmt.Errorf("entries %d to %d of the log were left out by the other nodes; start this one again", snapshot, last))
+}
+
+// keyCurrentTerm is where raft keeps its term.
+var keyCurrentTerm = []byte("CurrentTerm")
+
+// accept answers as raft does when it has installed a snapshot. A term that is
+// news to this node is left to the next heartbeat: until then the leader has to
+// try again.
+func (t *mended) accept(rpc raft.RPC, sent *raft.InstallSnapshotRequest) {
+	io.Copy(io.Discard, rpc.Reader)
+	term, err := t.disk.stable.GetUint64(keyCurrentTerm)
+	rpc.Respond(&raft.InstallSnapshotResponse{
+		RPCHeader: sent.RPCHeader, Term: term, Success: err == nil && term == sent.Term,
+	}, nil)
+}
