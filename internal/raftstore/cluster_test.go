@@ -345,3 +345,22 @@ func TestSteppingDownIsNotWaitedForForEver(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// What an earlier attempt may have done is not forgotten when a later one, of
+// which it is certain that it did nothing, is the last before the node stops.
+func TestAnUnknownOutcomeStaysUnknownWhenTheNodeStops(t *testing.T) {
+	s := &Store{options: Options{Patience: time.Minute}, ctx: t.Context(), route: route{changed: make(chan struct{})}}
+	s.leading.Store(true)
+	attempts := 0
+	_, err := viaLeader(t.Context(), s, true, func(leader) (int, error) {
+		if attempts++; attempts == 1 {
+			return 0, errUnknown("it may have happened")
+		}
+		s.route.leave()
+		return 0, errNoLeader()
+	})
+	refusal, ok := errors.AsType[*holdfast.Error](err)
+	if !ok || attempts != 2 || !refusal.OutcomeUnknown {
+		t.Fatalf("after %d attempts: %#v", attempts, err)
+	}
+}

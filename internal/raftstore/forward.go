@@ -249,10 +249,15 @@ func viaLeader[T any](ctx context.Context, s *Store, harmless bool, ask func(lea
 			answer, err = ask(leader)
 		}
 		refusal, ok := errors.AsType[*holdfast.Error](err)
-		if !ok || refusal.Code != holdfast.CodeUnavailable || ctx.Err() != nil || s.route.isLeft() {
+		if !ok || refusal.Code != holdfast.CodeUnavailable {
 			return answer, err
 		}
 		unknown = unknown || refusal.OutcomeUnknown
+		if ctx.Err() != nil || s.route.isLeft() {
+			last := *refusal
+			last.OutcomeUnknown = unknown
+			return answer, &last
+		}
 		if time.Since(asked) > s.options.Patience {
 			began = time.Now() // it was served until just now
 		}
