@@ -2,8 +2,11 @@ package raftstore
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/raft"
 
 	"holdfast/internal/table"
 )
@@ -41,7 +44,18 @@ func (s *Store) takeOver() (stop func()) {
 		defer s.leading.Store(false) // whatever this had come to when it was stopped
 		// Everything that an earlier leader has answered is in the log; once
 		// this barrier is applied it is in the table.
-		for s.raft.Barrier(s.options.Patience).Error() != nil {
+		began := time.Now()
+		for {
+			err := s.raft.Barrier(s.options.Patience).Error()
+			if err == nil {
+				break
+			}
+			// In hashicorp/raft v1.7.3 a hand-over that was under way when this node
+			// led before may never end, and keep it from doing anything as a leader.
+			if errors.Is(err, raft.ErrLeadershipTransferInProgress) && time.Since(began) > 2*s.options.Patience {
+				s.fail(errors.New("an earlier hand-over to another node does not end; this node cannot lead any more, start it again"))
+				return
+			}
 			select {
 			case <-ctx.Done():
 				return
