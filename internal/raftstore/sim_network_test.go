@@ -360,7 +360,7 @@ func (f *flow) put(b []byte) error {
 
 func (f *flow) read(b []byte) (int, error) {
 	for {
-		n, err, again, changed := f.readNow(b)
+		n, again, changed, err := f.readNow(b)
 		if n > 0 || err != nil {
 			return n, err
 		}
@@ -377,7 +377,7 @@ func (f *flow) read(b []byte) (int, error) {
 
 // readNow reads what has arrived. If that is nothing, it says when to look
 // again, unless something changes before.
-func (f *flow) readNow(b []byte) (n int, err error, again time.Time, changed <-chan struct{}) {
+func (f *flow) readNow(b []byte) (n int, again time.Time, changed <-chan struct{}, err error) {
 	f.network.mu.Lock()
 	cut := f.link.cuts > 0
 	f.network.mu.Unlock()
@@ -385,10 +385,10 @@ func (f *flow) readNow(b []byte) (n int, err error, again time.Time, changed <-c
 	defer f.mu.Unlock()
 	now := time.Now()
 	if f.err != nil && !now.Before(f.failAt) {
-		return 0, f.err, again, nil
+		return 0, again, nil, f.err
 	}
 	if !f.deadline.IsZero() && !now.Before(f.deadline) {
-		return 0, os.ErrDeadlineExceeded, again, nil
+		return 0, again, nil, os.ErrDeadlineExceeded
 	}
 	earliest := func(at time.Time) {
 		if !at.IsZero() && (again.IsZero() || at.Before(again)) {
@@ -398,19 +398,19 @@ func (f *flow) readNow(b []byte) (n int, err error, again time.Time, changed <-c
 	earliest(f.deadline)
 	earliest(f.failAt)
 	if len(f.parts) == 0 || cut {
-		return 0, nil, again, f.changed
+		return 0, again, f.changed, nil
 	}
 	first := &f.parts[0]
 	if now.Before(first.at) {
 		earliest(first.at)
-		return 0, nil, again, f.changed
+		return 0, again, f.changed, nil
 	}
 	if first.bytes == nil {
-		return 0, io.EOF, again, nil
+		return 0, again, nil, io.EOF
 	}
 	n = copy(b, first.bytes)
 	if first.bytes = first.bytes[n:]; len(first.bytes) == 0 {
 		f.parts = f.parts[1:]
 	}
-	return n, nil, again, nil
+	return n, again, nil, nil
 }
