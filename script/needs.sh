@@ -32,6 +32,7 @@ browser() {
 look() {
 	missing=
 	need "gcc libc6-dev" c_compiler # the race detector
+	need curl command -v curl # the documentation
 	need redis-server command -v redis-server # the Redis store; redis-cli comes with it
 	need strace command -v strace # disks that are full, slow or broken, for processes
 	need postgresql postgres_server # fence, the SQL side

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+)
+
+// A page is one file of the documentation, as far as a test can do something
+// with it: what stands in code blocks, and what comments say about them.
+//
+// In a block, fenced or indented, a line that begins with "$ " is a command,
+// "> " carries it on, and the lines behind it are its answer. Comments, which
+// no reader sees, say the rest:
+//
+//	<!-- run: COMMANDS -->            what has to be done before, or between
+//	<!-- in another terminal -->      the next block answers later; see terminal
+//	<!-- not run: REASON -->          for the next block
+//	<!-- nothing here is run: REASON -->   for the whole page
+type page struct {
+	path   string
+	blocks []*block
+	reason string // why nothing on the page is run, or empty
+}
+
+// block is a code block, or the commands in a comment.
+type block struct {
+	line     int    // where it begins, from 1
+	info     string // what stands behind the fence: go, ts, text, or nothing
+	text     []string
+	hidden   bool   // it is a comment: commands without answers
+	terminal bool   // its command has a terminal of its own
+	reason   string // why it is not run, or empty
+}
+
+var (
+	wholeComment = regexp.MustCompile(`(?s)<!--\s*(run|not run|nothing here is run|in another terminal)\b:?\s*(.*?)\s*-->`)
+	fence        = regexp.MustCompile("^ {0,3}```+ *([a-z]*)")
+)
+
+func readPage(path string) (*page, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	p, err := parsePage(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s:%w", path, err)
+	}
+	p.path = path
+	return p, nil
+}
+
+// parsePage finds the blocks of a page. Its errors begin with a line number.
+func parsePage(text string) (*page, error) {
+	p := &page{}
+	lines := strings.Split(text, "\n")
+	var about block // what comments have said about the next block
+	add := func(b *block) {
+		b.reason, b.terminal = about.reason, about.terminal
+		about = block{}
+		p.blocks = append(p.blocks, b)
+	}
+	for i := 0; i < len(lines); i++ {
+		switch line := lines[i]; {
+		case strings.HasPrefix(line, "<!--"):
+			begin := i
+			for !strings.Contains(lines[i], "-->") {
+				if i++; i == len(lines) {
+					return nil, fmt.Errorf("%d: a comment without an end", begin+1)
+				}
+			}
+			said := wholeComment.FindStringSubmatch(strings.Join(lines[begin:i+1], "\n"))
+			if said == nil {
+				continue // a comment for people
+			}
+			if (said[2] == "") != (said[1] == "in another terminal") {
+				return nil, fmt.Errorf("%d: %s what, or why?", begin+1, said[1])
+			}
+			switch said[1] {
+			case "run":
+				p.blocks = append(p.blocks, &block{line: begin + 1, hidden: true, text: strings.Split(said[2], "\n")})
+			case "not run":
+				about = block{line: begin + 1, reason: said[2]}
+			case "in another terminal":
+				about = block{line: begin + 1, terminal: true}
+			case "nothing here is run":
+				p.reason = said[2]
+			}
+		case fence.MatchString(line):
+			b := &block{line: i + 1, info: fence.FindStringSubmatch(line)[1]}
+			for i++; i < len(lines) && !fence.MatchString(lines[i]); i++ {
+				b.text = append(b.text, lines[i])
+			}
+			add(b)
+		case strings.HasPrefix(line, "    ") && (i == 0 || strings.TrimSpace(lines[i-1]) == ""):
+			b := &block{line: i + 1}
+			for ; i < len(lines) && (strings.HasPrefix(lines[i], "    ") || strings.TrimSpace(lines[i]) == ""); i++ {
+				b.text = append(b.text, strings.TrimPrefix(lines[i], "    "))
+			}
+			i-- // the line behind the block may begin the next one
+			for b.text[len(b.text)-1] == "" {
+				b.text = b.text[:len(b.text)-1]
+			}
+			add(b)
+		case strings.TrimSpace(line) != "" && about.line != 0:
+			return nil, fmt.Errorf("%d: no block follows this comment", about.line)
+		}
+	}
+	if about.line != 0 {
+		return nil, fmt.Errorf("%d: no block follows this comment", about.line)
+	}
+	return p, nil
+}
+
+// isSession says whether the block has commands with their answers.
+func (b *block) isSession() bool {
+	for _, line := range b.text {
+		if strings.HasPrefix(line, "$ ") {
+			return true
+		}
+	}
+	return false
+}
+
+// commandLine is what looks like a command, at the beginning of a line: one of
+// the programs that the documentation speaks of, perhaps behind variables.
+var commandLine = regexp.MustCompile(`^\s*([A-Z_]+=\S* )*(sudo )?((\S*/)?holdfast|\.?/?(bin|script)/\S+|curl|go|make|npm|npx|node|cd|export|source|docker|kubectl|systemctl|sh|bash|redis-cli|redis-server|git|apt-get|openssl) \S`)
+
+// fault says what keeps the block from being tested, or nothing.
+func (b *block) fault() string {
+	if b.reason != "" || b.hidden {
+		return ""
+	}
+	switch b.info {
+	case "go", "ts": // TestGoIsCompiled; clients/typescript/test
+		return ""
+	case "", "text", "json":
+	default:
+		return fmt.Sprintf("nothing runs blocks of %q: say why not", b.info)
+	}
+	if b.isSession() {
+		if !strings.HasPrefix(b.text[0], "$ ") {
+			return "an answer without a command"
+		}
+		return ""
+	}
+	for _, line := range b.text {
+		if commandLine.MatchString(line) {
+			return fmt.Sprintf("looks like a command and is not run: %q. Write \"$ \" before it, or say why not", line)
+		}
+	}
+	return ""
+}
+
+// step is a command and the answer that it must give.
+type step struct {
+	line     int
+	command  string
+	answer   string // without the line break at its end
+	terminal bool
+}
+
+// ownTerminal are commands that go on until they are told to stop.
+var ownTerminal = regexp.MustCompile(`^([A-Z_]+=\S* )*(bin/)?holdfast (serve|watch)\b`)
+
+// steps gives the commands of a block in their order.
+func (b *block) steps() []step {
+	if b.hidden {
+		command := strings.Join(b.text, "\n")
+		if ownTerminal.MatchString(command) {
+			return []step{{line: b.line, command: command, terminal: true}}
+		}
+		return []step{{line: b.line, command: "{ " + command + "\n} >/dev/null && echo done", answer: "done"}}
+	}
+	var steps []step
+	for i, line := range b.text {
+		if command, ok := strings.CutPrefix(line, "$ "); ok {
+			steps = append(steps, step{line: b.line + i, command: command, terminal: b.terminal || ownTerminal.MatchString(command)})
+			continue
+		}
+		last := &steps[len(steps)-1]
+		if more, ok := strings.CutPrefix(line, "> "); ok && last.answer == "" {
+			last.command += "\n" + more
+			continue
+		}
+		last.answer += line + "\n"
+	}
+	for i := range steps {
+		steps[i].answer = strings.TrimRight(steps[i].answer, "\n")
+	}
+	return steps
+}

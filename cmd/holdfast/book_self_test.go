@@ -1,0 +1,106 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestPageFaults has pages that the test of the book must not let pass.
+func TestPageFaults(t *testing.T) {
+	for _, c := range []struct{ name, text, fault string }{
+		{"a command", "    holdfast ls\n", "looks like a command"},
+		{"a command among others", "    # as root\n    PORT=1 bin/holdfast serve\n", "looks like a command"},
+		{"a fenced command", "```\ncurl localhost:3000/ping\n```\n", "looks like a command"},
+		{"an answer first", "    pong\n    $ curl localhost:3000/ping\n", "an answer without a command"},
+		{"another language", "```python\nprint(1)\n```\n", "nothing runs blocks"},
+		{"a reason for nothing", "<!-- not run: so -->\n\nText.\n", "1: no block follows"},
+		{"a reason at the end", "Text.\n\n<!-- not run: so -->\n", "3: no block follows"},
+		{"no reason", "<!-- not run -->\n\n    holdfast ls\n", "1: not run what, or why?"},
+		{"no end", "<!-- run: a\n", "1: a comment without an end"},
+		{"a command with a reason", "<!-- not run: so -->\n\n    holdfast ls\n", ""},
+		{"a command that is run", "    $ holdfast ls\n", ""},
+		{"no command", "    a picture\n\n```json\n{}\n```\n", ""},
+	} {
+		p, err := parsePage(c.text)
+		fault := ""
+		if err != nil {
+			fault = err.Error()
+		} else {
+			for _, b := range p.blocks {
+				fault += b.fault()
+			}
+		}
+		if c.fault == "" && fault != "" || !strings.Contains(fault, c.fault) {
+			t.Errorf("%s: got %q, not %q", c.name, fault, c.fault)
+		}
+	}
+}
+
+// TestSteps takes commands and answers apart.
+func TestSteps(t *testing.T) {
+	p, err := parsePage("# Title\n\n<!-- run: holdfast serve -->\n\n    $ one\n    > more\n    said\n\n    again\n    $ two\n\nText.\n<!-- in another terminal -->\n\n    $ three\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []step
+	for _, b := range p.blocks {
+		got = append(got, b.steps()...)
+	}
+	want := []step{
+		{line: 3, command: "holdfast serve", terminal: true},
+		{line: 5, command: "one\nmore", answer: "said\n\nagain"},
+		{line: 10, command: "two"},
+		{line: 15, command: "three", terminal: true},
+	}
+	if len(got) != len(want) {
+		t.Fatalf("got %+v", got)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Errorf("got %+v, not %+v", got[i], want[i])
+		}
+	}
+}
+
+// TestAnswers compares answers that are and are not what a page says, one
+// after the other.
+func TestAnswers(t *testing.T) {
+	a := answers{versions: map[string]string{}}
+	for _, c := range []struct {
+		page, got string
+		same      bool
+	}{
+		{"pong", "pong", true},
+		{"pong", "pong!", false},
+		{"", "something", false},
+		{`{"version":1795398381566575}`, `{"version":1800000000000000}`, true},
+		{`{"version":1795398381566575}`, `{"version":1800000000000001}`, false}, // it means another one by now
+		{`{"version":1795398381566576}`, `{"version":1800000000000000}`, false}, // not another one
+		{`{"version":1795398381566576}`, `{"version":1799999999999999}`, false}, // not a larger one
+		{`{"version":1795398381566576}`, `{"version":1800000000000001}`, true},
+		{`{"exp":59992}`, `{"exp":59001}`, true},
+		{`{"exp":59992}`, `{"exp":60001}`, false},
+		{`{"held":12}`, `{"held":2000}`, true},
+		{`{"holds":12}`, `{"holds":13}`, false},
+		{"since 2026-03-01 02:00:04 (12m9s ago)", "since 2030-12-24 18:00:00 (7ms ago)", true},
+		{"since 2026-03-01 02:00:04 (12m9s ago)", "since yesterday (7ms ago)", false},
+		{"for 10m0s", "for 1m0s", false},
+		{"KEY    LEFT  UID\na      9.8s  me", "KEY  LEFT   UID\na    10m0s  me", true},
+		{"KEY    LEFT  UID\na      9.8s  me", "KEY  LEFT   UID\na    10m0s  you", false},
+		{"b  follower  0    x", "b  follower  12   x", true},
+		{"b  follower  0    x", "b  leader    0    x", false},
+		{"a … c", "a b c", true},
+		{"a … c", "a\nc", false},
+		{"a\n…", "a", true},
+		{"a\n\n…\nb", "a\nx\ny\nb", true},
+		{"a\n…", "ab", false},
+		{"bold", "\x1b[1mbold\x1b[0m\r", true},
+	} {
+		if err := a.compare(c.page, c.got); (err == nil) != c.same {
+			t.Errorf("%q and %q: %v", c.page, c.got, err)
+		}
+	}
+	if got := a.command("unlock a@1795398381566576 b@1111111111111111"); got != "unlock a@1800000000000001 b@1111111111111111" {
+		t.Errorf("got %s", got)
+	}
+}
