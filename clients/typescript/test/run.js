@@ -1,10 +1,11 @@
-// Builds the server once, into a directory of its own, and runs the tests against it. Then the examples of README.md
-// are compiled.
+// Builds the server once, into a directory of its own, and runs the tests against it. The examples of the
+// documentation are compiled before that.
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { book, directory as examples, readme } from "./book.js";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const client = join(here, "..");
@@ -17,19 +18,16 @@ function run(command, args, cwd, env = {}) {
   return status === 0;
 }
 
-// The examples stand where the name of the package leads to the package itself.
 function examplesCompile() {
-  const blocks = [...readFileSync(join(client, "README.md"), "utf8").matchAll(/^```ts\n(.*?)^```/gms)];
-  const examples = join(client, "dist/examples");
   rmSync(examples, { recursive: true, force: true });
   mkdirSync(examples);
-  const files = blocks.map(([, text], i) => {
-    const file = join(examples, `${i + 1}.ts`);
-    writeFileSync(file, `${text}\nexport {};\n`);
+  const files = [...readme, ...book].map(({ name, code }) => {
+    const file = join(examples, `${name}.ts`);
+    writeFileSync(file, `${code}\nexport {};\n`);
     return file;
   });
-  const flags = "--ignoreConfig --noEmit --strict --target es2022 --module nodenext --lib es2022,dom".split(" ");
-  return files.length > 0 && run(process.execPath, ["node_modules/typescript/bin/tsc", ...flags, ...files], client);
+  const flags = "--ignoreConfig --strict --target es2022 --module nodenext --lib es2022,dom".split(" ");
+  return run(process.execPath, ["node_modules/typescript/bin/tsc", ...flags, ...files], client);
 }
 
 let passed = false;
