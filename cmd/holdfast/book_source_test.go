@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -50,6 +51,52 @@ func TestGoIsCompiled(t *testing.T) {
 			}
 		}
 	}
+}
+
+var (
+	linkTo  = regexp.MustCompile(`(?m:^|[^\w\]])\[[^\]]+\]\(([^)#\s]*)(#[^)\s]*)?\)|src(?:set)?="([^"]*)"`)
+	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	notLink = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+)
+
+// TestLinks follows the links of the documentation to files and to headings.
+func TestLinks(t *testing.T) {
+	for _, p := range book(t) {
+		text, err := os.ReadFile(p.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range linkTo.FindAllStringSubmatch(string(text), -1) {
+			to, at := found[1]+found[3], found[2]
+			if strings.Contains(to, "://") {
+				continue
+			}
+			path := p.path
+			if to != "" {
+				path = filepath.Join(filepath.Dir(p.path), to)
+			}
+			if _, err := os.Stat(path); err != nil {
+				t.Errorf("%s: %s: %v", p.path, found[0], err)
+			} else if at != "" && !hasHeading(t, path, at) {
+				t.Errorf("%s: %s: there is no such heading", p.path, found[0])
+			}
+		}
+	}
+}
+
+func hasHeading(t *testing.T, path, at string) bool {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, title := range heading.FindAllStringSubmatch(string(text), -1) {
+		anchor := notLink.ReplaceAllString(strings.ToLower(title[1]), "")
+		if at == "#"+strings.ReplaceAll(anchor, " ", "-") {
+			return true
+		}
+	}
+	return false
 }
 
 // holds says whether the source has these lines one after the other, all
