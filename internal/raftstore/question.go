@@ -1,17 +1,17 @@
 package raftstore
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"time"
 
 	"github.com/hashicorp/raft"
 )
 
-// question is what one node asks another, one on a connection, as JSON. A
+// question is what one node asks another, as a line of JSON. A
 // field that a node does not know is passed over, so that nodes of two
 // versions understand each other.
 type question struct {
@@ -28,6 +28,7 @@ const (
 	askState  = "state"  // how is it with you?
 	askJoin   = "join"   // to the leader: take this node in
 	askMember = "member" // to the leader: is this node in the cluster?
+	askTerm   = "term"   // what is the latest term that you know of?
 )
 
 // reply is the answer to a question.
@@ -39,38 +40,78 @@ type reply struct {
 	Applied uint64 `json:"applied,omitempty"` // the last entry that the table of this node knows
 	Last    uint64 `json:"last,omitempty"`    // join: the last entry of the log
 	Member  bool   `json:"member,omitempty"`
+	Term    uint64 `json:"term,omitempty"`
 }
 
-// ask puts a question to another node.
-func (s *Store) ask(ctx context.Context, node raft.ServerAddress, q question) (reply, error) {
-	ctx, cancel := context.WithTimeout(ctx, greetWithin)
-	defer cancel()
+// longestQuestion is how many bytes a question or its answer may have.
+const longestQuestion = 64 << 10
+
+// questions is a connection to another node for questions, one after the
+// other.
+type questions struct {
+	conn   net.Conn
+	lines  *bufio.Reader
+	unhook func() bool
+}
+
+// questions calls a node for questions. The connection ends with ctx.
+func (s *Store) questions(ctx context.Context, node raft.ServerAddress) (*questions, error) {
 	conn, err := s.peers.dial(ctx, forQuestion, node)
+	if err != nil {
+		return nil, err
+	}
+	return &questions{
+		conn: conn, lines: bufio.NewReaderSize(conn, longestQuestion),
+		unhook: context.AfterFunc(ctx, func() { conn.Close() }),
+	}, nil
+}
+
+// ask puts a question, and waits for the answer.
+func (q *questions) ask(what question) (r reply, err error) {
+	q.conn.SetDeadline(time.Now().Add(greetWithin))
+	if err := json.NewEncoder(q.conn).Encode(what); err != nil {
+		return reply{}, err
+	}
+	line, err := q.lines.ReadSlice('\n')
 	if err != nil {
 		return reply{}, err
 	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	if err := json.NewEncoder(conn).Encode(q); err != nil {
-		return reply{}, err
-	}
-	var r reply
-	if err := json.NewDecoder(io.LimitReader(conn, 1<<16)).Decode(&r); err != nil {
-		return reply{}, err
-	}
-	return r, nil
+	return r, json.Unmarshal(line, &r)
 }
 
-// answer takes a connection with a question.
+// close ends the connection, if there is one.
+func (q *questions) close() {
+	if q != nil {
+		q.unhook()
+		q.conn.Close()
+	}
+}
+
+// ask puts a single question to another node.
+func (s *Store) ask(ctx context.Context, node raft.ServerAddress, q question) (reply, error) {
+	ctx, cancel := context.WithTimeout(ctx, greetWithin)
+	defer cancel()
+	line, err := s.questions(ctx, node)
+	if err != nil {
+		return reply{}, err
+	}
+	defer line.close()
+	return line.ask(q)
+}
+
+// answer takes a connection with questions, and answers them until it ends.
 func (s *Store) answer(conn net.Conn) {
 	defer conn.Close()
 	defer context.AfterFunc(s.ctx, func() { conn.Close() })()
-	conn.SetDeadline(time.Now().Add(2 * greetWithin))
-	var q question
-	if err := json.NewDecoder(io.LimitReader(conn, 1<<16)).Decode(&q); err != nil {
-		return
+	lines := bufio.NewReaderSize(conn, longestQuestion)
+	for {
+		conn.SetDeadline(time.Now().Add(time.Minute))
+		line, err := lines.ReadSlice('\n')
+		var q question
+		if err != nil || json.Unmarshal(line, &q) != nil || json.NewEncoder(conn).Encode(s.answerTo(q)) != nil {
+			return
+		}
 	}
-	json.NewEncoder(conn).Encode(s.answerTo(q))
 }
 
 // answerTo gives the answer to a question.
@@ -82,6 +123,8 @@ func (s *Store) answerTo(q question) reply {
 		return s.admit(q)
 	case askMember:
 		return s.isMember(q.ID)
+	case askTerm:
+		return reply{Term: s.raft.CurrentTerm()}
 	}
 	return reply{Refusal: fmt.Sprintf("this node does not know the question %q; it may be of an older version", q.Op)}
 }

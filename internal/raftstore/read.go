@@ -43,7 +43,6 @@ func (l log) Verify(ctx context.Context) error {
 }
 
 func (s *Store) verify() {
-	defer close(s.quiet)
 	var waiting []*read
 	for {
 		waiting = waiting[:0]
@@ -62,7 +61,7 @@ func (s *Store) verify() {
 			}
 		}
 		var answer error
-		if err := s.raft.VerifyLeader().Error(); err != nil || !s.leading.Load() {
+		if err := s.confirm(); err != nil || !s.leading.Load() {
 			e := errNoLeader()
 			e.Cause = err
 			answer = e

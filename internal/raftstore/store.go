@@ -105,8 +105,9 @@ type Store struct {
 	raft    *raft.Raft
 	disk    *disk
 
-	peers *peers // nil if it is alone
-	route route
+	peers    *peers // nil if it is alone
+	route    route
+	confirms confirmations
 
 	queue     chan *proposal
 	reads     chan *read
@@ -121,7 +122,6 @@ type Store struct {
 	close   context.CancelFunc
 	done    sync.WaitGroup
 	written chan struct{} // closed when nothing is taken from the queue any more
-	quiet   chan struct{} // closed when raft is not asked to verify any more
 
 	stopping, once sync.Once
 }
@@ -146,7 +146,6 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 		counts:  newCounts(),
 		failed:  make(chan error, 1),
 		written: make(chan struct{}),
-		quiet:   make(chan struct{}),
 		route:   route{changed: make(chan struct{})},
 	}
 	s.Service = keeper.NewService(s.keeper, log{s}, options.KeepPlaces)
@@ -200,13 +199,9 @@ func (s *Store) Close() error {
 		s.close()
 		// Raft never answers whom it has not heard before it is shut down. But a
 		// disk that does not come back may keep it from hearing anybody.
-		patience := time.After(2 * s.options.Patience)
-		for _, ended := range []chan struct{}{s.written, s.quiet} {
-			select {
-			case <-ended:
-			case <-patience:
-				patience = time.After(0)
-			}
+		select {
+		case <-s.written:
+		case <-time.After(2 * s.options.Patience):
 		}
 		err = s.raft.Shutdown().Error()
 		if s.peers != nil {
