@@ -85,9 +85,7 @@ func (m machine) Apply(entry *raft.Log) any {
 	life, number, encoded, err := header(entry.Data)
 	if err == nil && life == m.s.disk.life {
 		if b, ok := m.s.batches.Load(number); ok && b.(*batch).taken.CompareAndSwap(false, true) {
-			for _, p := range b.(*batch).proposals {
-				m.s.reply(p, answer{result: m.s.keeper.Apply(p.cmd)})
-			}
+			m.carryOut(b.(*batch))
 			return nil
 		}
 	}
@@ -102,6 +100,21 @@ func (m machine) Apply(entry *raft.Log) any {
 		m.s.keeper.Follow(cmd)
 	}
 	return nil
+}
+
+// carryOut carries out the commands of this process. If it does not lead any
+// more, another one may have begun the lives of holds before, and by now they
+// may be over: whoever asks for them has to ask there.
+func (m machine) carryOut(b *batch) {
+	leads := m.s.raft.State() == raft.Leader
+	for _, p := range b.proposals {
+		if !leads && (p.cmd.Op == table.Lock || p.cmd.Op == table.Extend) {
+			m.s.keeper.Follow(p.cmd)
+			m.s.reply(p, answer{err: errUnknown("this node does not lead any more")})
+			continue
+		}
+		m.s.reply(p, answer{result: m.s.keeper.Apply(p.cmd)})
+	}
 }
 
 // Snapshot takes a snapshot in no time at all; see table.Snapshot.
