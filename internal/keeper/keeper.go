@@ -42,6 +42,7 @@ type call struct {
 	place   uint64
 	since   time.Time
 	waiting int           // requests that wait here
+	kept    int           // requests whose client may come back through another server; see ErrLost
 	leaving int           // requests that are about to leave, and may be granted before they have
 	over    chan struct{} // closed when the place is left, with a grant or without
 	grant   *table.Grant  // once over is closed; nil if it was left without
@@ -67,7 +68,7 @@ type Result struct {
 
 	OverLimit string // table.Limited: which limit, in words
 
-	call *call // table.InLine: where to wait
+	call *call // table.InLine: where to wait. Refused: where the same request stands, to be left; or nil
 }
 
 // New gives a keeper of an empty table whose first version is greater than
@@ -84,22 +85,24 @@ func New(floor uint64) *Keeper {
 }
 
 // Follow carries out a command that another process proposed, or one of an
-// earlier life: nobody here waits for its result.
+// earlier life: nobody here waits for its result. Whom it lets in has to ask
+// again if it waits here: for how long its hold lives is known where the
+// command comes from.
 func (k *Keeper) Follow(cmd *table.Command) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.apply(cmd)
+	k.apply(cmd, false)
 }
 
 // Apply carries out a command and all that follows from it. If it is a Lock
-// that has to wait, somebody must await or abandon the result.
+// that stands in line, somebody must await or abandon the result.
 func (k *Keeper) Apply(cmd *table.Command) Result {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.result(cmd.UID, k.apply(cmd))
+	return k.result(cmd.UID, k.apply(cmd, true))
 }
 
-func (k *Keeper) apply(cmd *table.Command) *table.Outcome {
+func (k *Keeper) apply(cmd *table.Command, own bool) *table.Outcome {
 	before := k.table.Version()
 	out := k.table.Apply(cmd)
 	if k.clock != nil {
@@ -109,7 +112,12 @@ func (k *Keeper) apply(cmd *table.Command) *table.Outcome {
 	}
 	k.feed.Publish(out.Events)
 	for i := range out.Grants {
-		k.leave(out.Grants[i].Place, &out.Grants[i])
+		grant := &out.Grants[i]
+		if _, here := k.calls[grant.Place]; here && !own {
+			k.leave(grant.Place, nil)
+		} else {
+			k.leave(grant.Place, grant)
+		}
 	}
 	if cmd.Op == table.Cancel && !k.table.InLine(cmd.Place) {
 		k.leave(cmd.Place, nil)
@@ -124,7 +132,7 @@ func (k *Keeper) leave(place uint64, grant *table.Grant) {
 	case ok && grant != nil:
 		copied := *grant
 		c.grant = &copied
-		for range c.waiting + c.leaving {
+		for range c.waiting + c.kept + c.leaving {
 			k.expect(grant.UID, grant.Tokens)
 		}
 	case grant != nil && k.unmet != nil:
@@ -163,7 +171,7 @@ func (k *Keeper) result(uid string, out *table.Outcome) Result {
 	if out.Status == table.Granted {
 		k.expect(uid, out.Tokens)
 	}
-	if out.Status == table.InLine {
+	if out.Place != 0 {
 		c, ok := k.calls[out.Place]
 		if !ok {
 			c = &call{place: out.Place, since: time.Now(), over: make(chan struct{})}
@@ -193,21 +201,45 @@ func (k *Keeper) leftOf(key, uid string) (left, held time.Duration) {
 	return k.clock.Left(key, uid)
 }
 
+// keep notes that the client of one of the requests at a call may come back:
+// leave its place only when that has taken too long.
+func (k *Keeper) keep(c *call) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	c.waiting--
+	c.kept++
+}
+
+// giveUp notes that the client has not come back in time. Unless somebody else
+// still has a use for the place, the request waits there again, to be taken
+// away for good.
+func (k *Keeper) giveUp(c *call) (last bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	c.kept--
+	if k.calls[c.place] == c && c.waiting+c.kept > 0 {
+		return false
+	}
+	c.waiting++
+	return true
+}
+
 // detach takes one request from a call. If nobody waits there any more it
-// gives the command that leaves the place; otherwise blockers are who is in
-// the way.
-func (k *Keeper) detach(c *call) (cancel *table.Command, blockers []holdfast.Blocker) {
+// gives the command that leaves the place, even if it is kept for another one
+// of the same owner: that one is an earlier attempt. Otherwise blockers are
+// who is in the way. Over says that the call was over before.
+func (k *Keeper) detach(c *call) (cancel *table.Command, blockers []holdfast.Blocker, over bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	c.waiting--
 	if k.calls[c.place] != c {
-		return nil, nil
+		return nil, nil, true
 	}
 	if c.waiting > 0 {
-		return nil, k.blockers(k.table.Blockers(c.place))
+		return nil, k.blockers(k.table.Blockers(c.place)), false
 	}
 	c.leaving++
-	return &table.Command{Op: table.Cancel, Place: c.place, Seen: k.table.Applied()}, nil
+	return &table.Command{Op: table.Cancel, Place: c.place, Seen: k.table.Applied()}, nil, false
 }
 
 // detached ends what detach began: the place has been left, or its owner has

@@ -92,17 +92,18 @@ func (s *Service) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.
 		case err != nil:
 			return holdfast.Grant{}, err
 		case r.Status == table.Granted && ctx.Err() != nil:
-			s.whenGone(ctx, func() { s.takeBack(ctx, req.UID, r.Tokens) })
-			return holdfast.Grant{}, context.Cause(ctx)
+			return holdfast.Grant{}, s.unheard(ctx, req.UID, r.Tokens)
 		case r.Status == table.Granted:
 			return holdfast.Grant{Tokens: r.Tokens, Exp: s.keeper.tell(req.UID, r.Tokens)}, nil
 		case r.Status == table.Limited:
 			return holdfast.Grant{}, &holdfast.Error{Code: holdfast.CodeLimit, Message: r.OverLimit, RetryAfter: time.Second}
 		case r.Status == table.Deadlock:
 			return holdfast.Grant{}, holdfast.Deadlock(r.Cycle)
-		case r.Status == table.Refused:
+		case r.Status == table.Refused && r.call == nil:
 			return holdfast.Grant{}, holdfast.Locked(r.Blockers)
 		}
+		// In line; or refused, and the same request stands there since before. A
+		// refusal is the last word, so what nobody waits for must be left first.
 		grant, again, err := s.await(ctx, r.call, end)
 		if !again {
 			return grant, err
@@ -113,7 +114,7 @@ func (s *Service) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.
 // await waits for the grant of a call until end. It leaves everything in good
 // order: the line without a request that nobody waits for any more, and no
 // hold behind that its owner does not hear of. Again says that the call was
-// over before that, without a grant.
+// over without a grant, and the place may be there still.
 func (s *Service) await(ctx context.Context, c *call, end time.Time) (_ holdfast.Grant, again bool, _ error) {
 	timer := time.NewTimer(time.Until(end))
 	defer timer.Stop()
@@ -125,7 +126,12 @@ func (s *Service) await(ctx context.Context, c *call, end time.Time) (_ holdfast
 	}
 	left := ctx.Err() != nil
 	if left && context.Cause(ctx) == ErrLost {
-		s.whenGone(ctx, func() { s.await(gone(), c, end) })
+		s.keeper.keep(c)
+		s.later(func() {
+			if s.keeper.giveUp(c) {
+				s.await(gone(), c, end)
+			}
+		})
 		return holdfast.Grant{}, false, ErrLost
 	}
 	if !left && s.stopping() && !c.isOver() {
@@ -133,19 +139,20 @@ func (s *Service) await(ctx context.Context, c *call, end time.Time) (_ holdfast
 		// that comes back.
 		return holdfast.Grant{}, false, stillInLine(ErrStopping())
 	}
-	blockers, err := s.leave(ctx, c)
+	blockers, sentAway, err := s.leave(ctx, c)
 	switch {
 	case c.isOver() && c.grant != nil && !left:
 		return holdfast.Grant{Tokens: slices.Clone(c.grant.Tokens), Exp: s.keeper.tell(c.grant.UID, c.grant.Tokens)}, false, nil
 	case c.isOver() && c.grant != nil:
-		s.takeBack(ctx, c.grant.UID, c.grant.Tokens)
-		return holdfast.Grant{}, false, context.Cause(ctx)
+		return holdfast.Grant{}, false, s.unheard(ctx, c.grant.UID, c.grant.Tokens)
+	case left && (sentAway || err != nil):
+		return holdfast.Grant{}, false, stillInLine(context.Cause(ctx))
 	case left:
 		return holdfast.Grant{}, false, context.Cause(ctx)
+	case sentAway:
+		return holdfast.Grant{}, true, nil // even if it is too late to wait
 	case err != nil:
 		return holdfast.Grant{}, false, stillInLine(err)
-	case time.Now().Before(end):
-		return holdfast.Grant{}, true, nil
 	}
 	return holdfast.Grant{}, false, holdfast.Locked(blockers)
 }
@@ -162,14 +169,9 @@ func stillInLine(err error) error {
 	return &unknown
 }
 
-// whenGone puts in order what a client leaves behind that is gone: at once,
-// or, if only the server in between is gone, when its place was kept for long
-// enough.
-func (s *Service) whenGone(ctx context.Context, putInOrder func()) {
-	if context.Cause(ctx) != ErrLost {
-		putInOrder()
-		return
-	}
+// later puts in order what a client leaves behind of which only the server in
+// between is gone, when its place was kept for long enough.
+func (s *Service) later(putInOrder func()) {
 	s.late.Go(func() {
 		select {
 		case <-time.After(s.keep):
@@ -179,37 +181,48 @@ func (s *Service) whenGone(ctx context.Context, putInOrder func()) {
 	})
 }
 
-// leave takes one request from a call that is not over, and the call out of
-// the line when that was the last one. It says who was in the way.
-func (s *Service) leave(ctx context.Context, c *call) ([]holdfast.Blocker, error) {
-	cancel, blockers := s.keeper.detach(c)
+// leave takes one request from a call, and the call out of the line when that
+// was the last one. It says who was in the way. SentAway says that the call
+// was over already: if it has no grant, its place is there still.
+func (s *Service) leave(ctx context.Context, c *call) (blockers []holdfast.Blocker, sentAway bool, err error) {
+	cancel, blockers, over := s.keeper.detach(c)
 	if cancel == nil {
-		return blockers, nil
+		return blockers, over, nil
 	}
 	r, err := s.log.Propose(context.WithoutCancel(ctx), cancel)
 	s.keeper.detached(c)
-	if err != nil {
-		return nil, err
-	}
-	return r.Blockers, nil
+	return r.Blockers, false, err
 }
 
-// takeBack undoes a grant that nobody received (rule 9).
-func (s *Service) takeBack(ctx context.Context, uid string, tokens []holdfast.Token) {
-	if undo := s.keeper.undo(uid, tokens); undo != nil {
-		s.log.Propose(context.WithoutCancel(ctx), undo)
+// unheard undoes a grant of which its client does not hear (rule 9), and gives
+// the answer.
+func (s *Service) unheard(ctx context.Context, uid string, tokens []holdfast.Token) error {
+	cause := context.Cause(ctx)
+	if cause == ErrLost {
+		s.later(func() { s.takeBack(uid, tokens) })
+	} else if err := s.takeBack(uid, tokens); err != nil {
+		return stillInLine(cause)
 	}
+	return cause
+}
+
+func (s *Service) takeBack(uid string, tokens []holdfast.Token) error {
+	undo := s.keeper.undo(uid, tokens)
+	if undo == nil {
+		return nil
+	}
+	_, err := s.log.Propose(context.Background(), undo)
+	return err
 }
 
 // Abandon puts in order what a Lock command has done whose result nobody
 // waits for any more.
 func (s *Service) Abandon(cmd *table.Command, r Result) {
-	gone := gone()
 	switch {
 	case r.Status == table.Granted:
-		s.takeBack(gone, cmd.UID, r.Tokens)
+		s.takeBack(cmd.UID, r.Tokens)
 	case r.call != nil:
-		s.await(gone, r.call, time.Now())
+		s.await(gone(), r.call, time.Now())
 	}
 }
 

@@ -254,26 +254,38 @@ func viaLeader[T any](ctx context.Context, s *Store, harmless bool, ask func(lea
 		}
 		unknown = unknown || refusal.OutcomeUnknown
 		if ctx.Err() != nil || s.route.isLeft() {
-			last := *refusal
-			last.OutcomeUnknown = unknown
-			return answer, &last
+			// What another node was asked may not have been withdrawn there.
+			_, here := leader.(Leading)
+			return answer, orUnknown(err, unknown || leader != nil && !here)
 		}
 		if time.Since(asked) > s.options.Patience {
 			began = time.Now() // it was served until just now
 		}
 		if time.Since(began) > s.options.Patience || refusal.OutcomeUnknown && !harmless {
 			last := *refusal
-			last.OutcomeUnknown, last.RetryAfter = unknown, time.Second
-			return answer, &last
+			last.RetryAfter = time.Second
+			return answer, orUnknown(&last, unknown)
 		}
 		select {
 		case <-changed:
 		case <-time.After(lookAgainAfter):
 		case <-ctx.Done():
-			return answer, context.Cause(ctx)
+			return answer, orUnknown(context.Cause(ctx), unknown)
 		case <-s.ctx.Done():
 		}
 	}
+}
+
+// orUnknown says of a refusal that what was asked may have been done all the
+// same, if that is so.
+func orUnknown(err error, unknown bool) error {
+	refusal, ok := errors.AsType[*holdfast.Error](err)
+	if !ok || refusal.OutcomeUnknown || !unknown {
+		return err
+	}
+	told := *refusal
+	told.OutcomeUnknown = true
+	return &told
 }
 
 // viaLeaderDo is viaLeader for what has no answer, and is done once.

@@ -179,7 +179,9 @@ func (s *Store) await(ctx context.Context, c *call, over <-chan time.Time) (stri
 			return "", nil, stillInLine(errClosed())
 		}
 		if ctx.Err() != nil {
-			s.leave(ctx, c, "gone")
+			if _, _, err := s.leave(ctx, c, "gone"); err != nil {
+				return "", nil, stillInLine(context.Cause(ctx))
+			}
 			return "", nil, context.Cause(ctx)
 		}
 		word, answer, err := s.claim(ctx, c)

@@ -94,6 +94,12 @@ func (m *model) lock(cmd *Command, out *Outcome) {
 	if !cmd.Wait {
 		out.Status = Refused
 		out.Blockers = m.blockers(r)
+		for _, w := range m.line {
+			if w.uid == r.uid && slices.Equal(w.asks, r.asks) {
+				out.Place = w.place
+				break
+			}
+		}
 		return
 	}
 	for i, w := range m.line {

@@ -176,6 +176,8 @@ func (s *script) apply(cmd *Command) string {
 		fmt.Fprintf(&b, "granted%s\n", list(out.Tokens))
 	case out.Status == InLine:
 		fmt.Fprintf(&b, "in line, place %d\n", out.Place)
+	case out.Status == Refused && out.Place != 0:
+		fmt.Fprintf(&b, "locked, and in line, place %d\n", out.Place)
 	case out.Status == Refused:
 		b.WriteString("locked\n")
 	case out.Status == Deadlock:

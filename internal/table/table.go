@@ -139,6 +139,9 @@ func (t *Table) lock(cmd *Command) {
 	if !cmd.Wait {
 		t.out.Status = Refused
 		t.nameBlockers(r)
+		if w := t.findWaiter(r); w != nil {
+			t.out.Place = w.place
+		}
 		return
 	}
 	if w := t.findWaiter(r); w != nil {

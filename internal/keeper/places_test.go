@@ -1,0 +1,273 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"holdfast"
+	"holdfast/internal/table"
+)
+
+// place is a process that leads, with the key x held by a, and b in line for
+// it since before: nobody waits here.
+type place struct {
+	*testing.T
+	*Service
+	before func(cmd *table.Command) error // called before a command is carried out
+}
+
+const keptFor = 5 * time.Second
+
+func newPlace(t *testing.T) *place {
+	p := &place{T: t, before: func(*table.Command) error { return nil }}
+	p.Service = NewService(New(0), p, keptFor)
+	p.keeper.Follow(&table.Command{Op: table.Lock, UID: "a", Keys: holdfast.Keys("x"), Exp: time.Hour})
+	p.keeper.Follow(&table.Command{Op: table.Lock, UID: "b", Keys: holdfast.Keys("x"), Exp: time.Hour, Wait: true})
+	p.keeper.StartClock()
+	p.wantInLine(1)
+	return p
+}
+
+func (p *place) Propose(_ context.Context, cmd *table.Command) (Result, error) {
+	if err := p.before(cmd); err != nil {
+		return Result{}, err
+	}
+	return p.keeper.Apply(cmd), nil
+}
+
+func (p *place) Verify(context.Context) error { return nil }
+
+func (p *place) wantInLine(n int) {
+	p.Helper()
+	if got := p.keeper.table.Waiters(); got != n {
+		p.Errorf("%d in line, not %d", got, n)
+	}
+}
+
+// freeing lets go of the key.
+func freeing() *table.Command {
+	return &table.Command{Op: table.Unlock, UID: "a", Tokens: []holdfast.Token{{Key: "x", Version: 1}}}
+}
+
+type answered struct {
+	holdfast.Grant
+	err error
+}
+
+// ask asks for the key for b.
+func (p *place) ask(ctx context.Context, wait time.Duration) chan answered {
+	answer := make(chan answered, 1)
+	go func() {
+		grant, err := p.Lock(ctx, holdfast.LockRequest{UID: "b", Keys: holdfast.Keys("x"), Exp: time.Hour, Wait: wait})
+		answer <- answered{grant, err}
+	}()
+	synctest.Wait()
+	return answer
+}
+
+// lost ends a request as if the server that passed it on were gone.
+func lost() (context.Context, func()) {
+	ctx, end := context.WithCancelCause(context.Background())
+	return ctx, func() { end(ErrLost); synctest.Wait() }
+}
+
+func (p *place) wantLocked(a answered) {
+	p.Helper()
+	refusal, ok := errors.AsType[*holdfast.Error](a.err)
+	if !ok || refusal.Code != holdfast.CodeLocked || len(refusal.Blockers) != 1 || refusal.Blockers[0].UID != "a" {
+		p.Errorf("answer: %v, %v", a.Grant, a.err)
+	}
+}
+
+func (p *place) wantUnknown(a answered) {
+	p.Helper()
+	refusal, ok := errors.AsType[*holdfast.Error](a.err)
+	if !ok || refusal.Code != holdfast.CodeUnavailable || !refusal.OutcomeUnknown {
+		p.Errorf("answer: %v, %v", a.Grant, a.err)
+	}
+}
+
+// Who is refused is not granted anything afterwards: what an earlier attempt
+// of the same request had in line with another leader is left first.
+func TestARefusalIsTheLastWord(t *testing.T) {
+	errGone := holdfast.Unavailable(nil, "gone")
+	for name, test := range map[string]func(*place){
+		"nobody waits there": func(p *place) {
+			p.wantLocked(<-p.ask(p.Context(), 0))
+			p.wantInLine(0)
+		},
+		"the same owner waits there": func(p *place) {
+			first := p.ask(p.Context(), time.Minute)
+			p.wantLocked(<-p.ask(p.Context(), 0))
+			p.wantInLine(1)
+			p.keeper.Apply(freeing())
+			if a := <-first; a.err != nil {
+				p.Error(a.err)
+			}
+		},
+		"the same owner comes meanwhile": func(p *place) {
+			var first chan answered
+			p.before = func(cmd *table.Command) error {
+				if cmd.Op == table.Cancel {
+					p.before = func(*table.Command) error { return nil }
+					first = make(chan answered, 1)
+					r := p.keeper.Apply(&table.Command{Op: table.Lock, UID: "b", Keys: holdfast.Keys("x"), Exp: time.Hour, Wait: true})
+					go func() {
+						grant, _, err := p.await(p.Context(), r.call, time.Now().Add(time.Minute))
+						first <- answered{grant, err}
+					}()
+				}
+				return nil
+			}
+			p.wantLocked(<-p.ask(p.Context(), 0))
+			p.wantInLine(1)
+			p.keeper.Apply(freeing())
+			if a := <-first; a.err != nil {
+				p.Error(a.err)
+			}
+		},
+		"an attempt that was lost is kept there": func(p *place) {
+			ctx, lose := lost()
+			first := p.ask(ctx, time.Minute)
+			lose()
+			if a := <-first; a.err != ErrLost {
+				p.Error(a.err)
+			}
+			p.wantInLine(1)
+			p.wantLocked(<-p.ask(p.Context(), 0))
+			p.wantInLine(0)
+			time.Sleep(2 * keptFor)
+		},
+		"it is granted before it is left": func(p *place) {
+			p.before = func(cmd *table.Command) error {
+				if cmd.Op == table.Cancel {
+					p.keeper.Apply(freeing())
+				}
+				return nil
+			}
+			if a := <-p.ask(p.Context(), 0); a.err != nil || a.Tokens[0].Version != 2 || a.Exp == 0 {
+				p.Errorf("answer: %v, %v", a.Grant, a.err)
+			}
+		},
+		"it cannot be left": func(p *place) {
+			p.before = func(cmd *table.Command) error {
+				if cmd.Op == table.Cancel {
+					return errGone
+				}
+				return nil
+			}
+			p.wantUnknown(<-p.ask(p.Context(), 0))
+		},
+		"the wait is over when everybody is sent away": func(p *place) {
+			answer := p.ask(p.Context(), time.Second)
+			p.before = func(*table.Command) error { return errGone }
+			time.Sleep(time.Second) // wakes before the one who waits
+			p.keeper.SendAway()
+			p.wantUnknown(<-answer)
+		},
+		"the wait is over at the next leader": func(p *place) {
+			answer := p.ask(p.Context(), time.Second)
+			p.before = func(cmd *table.Command) error {
+				if cmd.Op == table.Lock {
+					time.Sleep(2 * time.Second)
+				}
+				return nil
+			}
+			p.keeper.SendAway()
+			p.wantLocked(<-answer)
+			p.wantInLine(0)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPlace(t)
+				test(p)
+				p.Stop()
+				p.Wait()
+			})
+		})
+	}
+}
+
+// A place is kept for the one that was lost last, and no longer.
+func TestAPlaceIsKeptFromTheLastLoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t)
+		first, loseFirst := lost()
+		p.ask(first, time.Minute)
+		loseFirst()
+		time.Sleep(keptFor - 2*time.Second)
+		second, loseSecond := lost()
+		p.ask(second, time.Minute)
+		loseSecond()
+		time.Sleep(keptFor - time.Second)
+		p.wantInLine(1)
+		time.Sleep(2 * time.Second)
+		p.wantInLine(0)
+		p.Stop()
+		p.Wait()
+	})
+}
+
+// Whom another process lets in does not hear of it here: for how long the hold
+// still lives is known there.
+func TestAGrantOfAnotherLeaderIsNotTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t)
+		answer := p.ask(p.Context(), time.Minute)
+		p.before = func(*table.Command) error { return holdfast.Unavailable(nil, "no leader") }
+		p.keeper.Follow(freeing())
+		p.wantUnknown(<-answer)
+		p.Stop()
+		p.Wait()
+	})
+}
+
+// Who is told that the server stops is told as well whether its place in line
+// may be there still.
+func TestWhoseServerStopsLearnsWhetherItMayBeGranted(t *testing.T) {
+	errGone := holdfast.Unavailable(nil, "gone")
+	for name, test := range map[string]struct {
+		stop    func(p *place, end func())
+		unknown bool
+	}{
+		"it leaves": {func(p *place, end func()) { end() }, false},
+		"it cannot leave": {func(p *place, end func()) {
+			p.before = func(*table.Command) error { return errGone }
+			end()
+		}, true},
+		"it is sent away at that moment": {func(p *place, end func()) {
+			p.before = func(*table.Command) error { return errGone }
+			p.keeper.SendAway()
+			end()
+		}, true},
+		"it is let in at that moment, which cannot be undone": {func(p *place, end func()) {
+			p.before = func(*table.Command) error { return errGone }
+			p.keeper.Apply(freeing())
+			end()
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPlace(t)
+				ctx, end := context.WithCancelCause(t.Context())
+				answer := p.ask(ctx, time.Minute)
+				test.stop(p, func() { end(holdfast.Unavailable(nil, "the server is stopping")) })
+				a := <-answer
+				refusal, ok := errors.AsType[*holdfast.Error](a.err)
+				switch {
+				case a.err == nil: // it heard of the grant before the end
+				case !ok || refusal.Code != holdfast.CodeUnavailable || refusal.OutcomeUnknown != test.unknown:
+					t.Errorf("answer: %v, %v", a.Grant, a.err)
+				case !test.unknown:
+					p.wantInLine(0)
+				}
+				p.Stop()
+				p.Wait()
+			})
+		})
+	}
+}

@@ -1,0 +1,61 @@
+package raftstore
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"holdfast"
+	"holdfast/internal/table"
+)
+
+// Who stood in line at the leader, and is told that its own node stops, may
+// be granted all the same when the leader was not reached any more.
+func TestWhatCannotBeWithdrawnMayStillHappen(t *testing.T) {
+	nodes := cluster(t, "a", "b", "c")
+	leader, others := leaderOf(t, nodes)
+	lock(t, leader, holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Exp: time.Hour})
+	ctx, stop := context.WithCancelCause(t.Context())
+	answer := make(chan error, 1)
+	go func() {
+		_, err := others[0].Lock(ctx, holdfast.LockRequest{UID: "v", Keys: holdfast.Keys("x"), Exp: time.Hour, Wait: time.Hour})
+		answer <- err
+	}()
+	await(t, leader.Store, "x", func(l holdfast.Lock) bool { return len(l.Waiters) == 1 })
+	others[0].options.Node.network.(*cable).cut.Store(true)
+	stop(holdfast.Unavailable(nil, "the server is stopping"))
+	err := <-answer
+	others[0].options.Node.network.(*cable).cut.Store(false)
+	refusal, ok := errors.AsType[*holdfast.Error](err)
+	if !ok || refusal.Code != holdfast.CodeUnavailable || !refusal.OutcomeUnknown {
+		t.Fatalf("answer: %#v", err)
+	}
+}
+
+// What a node has proposed, and is carried out when it does not lead any more,
+// is no grant that it can tell of: another leader has begun its life, and may
+// have ended it.
+func TestWhoDoesNotLeadTellsNoGrant(t *testing.T) {
+	a := newNode(t, "a", t.TempDir()).start()
+	a.options.Node.network.(*cable).cut.Store(true)
+	b := newNode(t, "b", t.TempDir(), a)
+	b.start() // it does not get in, and so does not lead
+	for op, certain := range map[table.Op]bool{table.Lock: false, table.Extend: false, table.Unlock: true} {
+		p := &proposal{cmd: &table.Command{Op: op, UID: "u", Keys: holdfast.Keys("x"), Exp: time.Hour}, answer: make(chan answer, 1)}
+		entry := &batch{number: uint64(op) + 1<<40, proposals: []*proposal{p}}
+		b.batches.Store(entry.number, entry)
+		machine{b.Store}.Apply(&raft.Log{Data: b.encode(entry)})
+		b.batches.Delete(entry.number)
+		err := (<-p.answer).err
+		refusal, ok := errors.AsType[*holdfast.Error](err)
+		if certain && err != nil || !certain && (!ok || !refusal.OutcomeUnknown) {
+			t.Errorf("%v: %v", op, err)
+		}
+	}
+	if b.keeper.Version() == 0 {
+		t.Error("what is in the log was not carried out")
+	}
+}
