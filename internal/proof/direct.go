@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"time"
 
 	"holdfast"
 )
@@ -39,7 +40,8 @@ type directly struct {
 	byOwner  map[owned][]*Op        // lock calls
 	byHolder map[owned][]*confirmed // holds
 	holds    map[holdfast.Token]*confirmed
-	owners   map[uint64]string // by version
+	owners   map[uint64]string       // by version
+	lives    map[string][]*confirmed // by key, by their beginning
 	problems []string
 }
 
@@ -206,7 +208,7 @@ func (d *directly) versionsGrow() {
 			}
 			// It was granted before that moment, to an earlier request.
 			if !slices.ContainsFunc(d.byOwner[owned{op.UID, token.Key}], func(o *Op) bool {
-				return o.Call <= newest[n].at && (o.mayLinger() || o.Outcome == Done && slices.Contains(o.Held, token))
+				return o.Call <= newest[n].at && (o.mayHave(op) || o.Outcome == Done && slices.Contains(o.Held, token))
 			}) {
 				d.problem("%d had been granted when this was asked for: %s", newest[n].version, op)
 			}
@@ -214,14 +216,18 @@ func (d *directly) versionsGrow() {
 	}
 }
 
-// mayLinger says whether a lock call may be granted after its answer.
-func (op *Op) mayLinger() bool { return op.Outcome == Open || op.Again && op.Outcome != Done }
+// mayHave says whether a lock call may have brought about, without an answer
+// that says so, what another call found after that was made.
+func (op *Op) mayHave(found *Op) bool {
+	return op.Outcome == Open || op.Again && op.Outcome != Done && op.Return >= found.Call
+}
 
 // noOverlap is rule 2: two holds that exclude each other are never there at
 // the same moment.
 func (d *directly) noOverlap() {
 	d.ended()
-	for _, holds := range d.byKey() {
+	d.lives = d.byKey()
+	for _, holds := range d.lives {
 		var there []*confirmed
 		for _, h := range holds {
 			if h.to <= h.from {
@@ -256,7 +262,6 @@ func (d *directly) byKey() map[string][]*confirmed {
 // limits is the other half of rule 2: a request with a limit was let in while
 // fewer than so many others shared the key.
 func (d *directly) limits() {
-	byKey := d.byKey()
 	for i := range d.ops {
 		op := &d.ops[i]
 		if op.Kind != Lock || op.Outcome != Done || len(op.Held) != len(op.Asks) {
@@ -264,13 +269,13 @@ func (d *directly) limits() {
 		}
 		for i, ask := range op.Asks {
 			earlier := slices.ContainsFunc(d.byOwner[owned{op.UID, ask.Key}], func(o *Op) bool {
-				return o != op && o.Call <= op.Return && (o.mayLinger() || slices.Contains(o.Held, op.Held[i]))
+				return o != op && o.Call <= op.Return && (o.mayHave(op) || slices.Contains(o.Held, op.Held[i]))
 			})
 			if ask.Limit == 0 || earlier {
 				continue
 			}
 			sharing := 0
-			for _, h := range byKey[ask.Key] {
+			for _, h := range d.lives[ask.Key] {
 				if h.uid != op.UID && h.from < op.Call && op.Return < h.to {
 					sharing++
 				}
@@ -284,8 +289,7 @@ func (d *directly) limits() {
 
 // inOrder is rule 3 as far as a history can tell. Where each request has an
 // owner of its own and wants one key for itself, whoever was seen in line ahead
-// of another, or before the other had asked, is granted first. In a cluster
-// the order may change with the leader: see docs/guarantees.md.
+// of another, or before the other had asked, is granted first.
 func (d *directly) inOrder() {
 	asked := map[string]int{}
 	for i := range d.ops {
@@ -297,7 +301,7 @@ func (d *directly) inOrder() {
 	requests := map[string][]*Op{} // the same by key, by call
 	for i := range d.ops {
 		op := &d.ops[i]
-		if op.Kind == Lock && op.Outcome == Done && !op.Again && len(op.Asks) == 1 && op.Asks[0].Mode == holdfast.Exclusive && asked[op.UID] == 1 && len(op.Held) == 1 {
+		if op.Kind == Lock && op.Outcome == Done && len(op.Asks) == 1 && op.Asks[0].Mode == holdfast.Exclusive && asked[op.UID] == 1 && len(op.Held) == 1 {
 			granted[owned{op.UID, op.Asks[0].Key}] = op
 			requests[op.Asks[0].Key] = append(requests[op.Asks[0].Key], op)
 		}
@@ -308,6 +312,9 @@ func (d *directly) inOrder() {
 			continue
 		}
 		key := look.Keys[0]
+		later := requests[key]
+		first := sort.Search(len(later), func(i int) bool { return later[i].Call > look.Return })
+		later = later[first:min(len(later), first+100)]
 		var line []*Op // the last that was seen in line, and before it the earlier ones
 		for _, w := range look.Waiters {
 			op := granted[owned{w.UID, key}]
@@ -315,22 +322,57 @@ func (d *directly) inOrder() {
 				continue
 			}
 			for _, ahead := range line {
-				if ahead.Held[0].Version > op.Held[0].Version {
+				if d.overtook(op, ahead, look) {
 					d.problem("%s stood in line behind %s and was granted first, as was seen at %.3f ms", op, ahead, float64(look.Return)/1e6)
 				}
 			}
 			line = append(line, op)
 		}
-		later := requests[key]
-		first := sort.Search(len(later), func(i int) bool { return later[i].Call > look.Return })
 		for _, ahead := range line {
-			for _, op := range later[first:min(len(later), first+100)] {
-				if ahead.Held[0].Version > op.Held[0].Version {
+			for _, op := range later {
+				if d.overtook(op, ahead, look) {
 					d.problem("%s was asked when %s stood in line, as was seen at %.3f ms, and was granted first", op, ahead, float64(look.Return)/1e6)
 				}
 			}
 		}
 	}
+}
+
+// placeKept is for how long a server keeps the place in line of one that it
+// does not hear of: the default of KEEP_PLACES.
+const placeKept = 5 * time.Second
+
+// overtook says whether op was granted a key before one who was seen in line
+// ahead of it. Where a request is asked again on the way, the one ahead may
+// have been granted the key without a word reaching it, and have come back when
+// that hold had run out, to stand in line once more. Then there was time for a
+// hold, in which nobody else held the key. One who was away for too long
+// loses its place.
+func (d *directly) overtook(op, ahead, look *Op) bool {
+	if ahead.Held[0].Version < op.Held[0].Version {
+		return false
+	}
+	if !ahead.Again {
+		return true
+	}
+	return ahead.Return-ahead.Call < int64(placeKept) && d.longestFree(ahead.Held[0].Key, look.Call, op.Return) < ahead.Exp*1e6
+}
+
+// longestFree is the longest time within a span for which nobody holds a key
+// for certain.
+func (d *directly) longestFree(key string, from, to int64) int64 {
+	var longest int64
+	for _, h := range d.lives[key] {
+		if h.to <= h.from {
+			continue
+		}
+		if h.from >= to {
+			break
+		}
+		longest = max(longest, h.from-from)
+		from = max(from, h.to)
+	}
+	return max(longest, to-from)
 }
 
 // register is what package fence promises: the register never goes back, and

@@ -82,9 +82,8 @@ func (s *state) take(op *Op) (*state, string) {
 	case op.Kind == Get:
 		t.got(op)
 	}
-	if op.Again && op.Outcome == Done {
-		// With the grant, nothing is on the way any more. A refusal may leave the
-		// place behind that an earlier attempt had in line: see docs/guarantees.md.
+	if op.Again && op.Outcome != Open {
+		// The answer is the last word: nothing is on the way any more.
 		t.open = slices.DeleteFunc(slices.Clone(t.open), func(r request) bool { return r.id == op.ID })
 	}
 	if t.now > t.until {
