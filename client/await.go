@@ -55,6 +55,6 @@ func (s *stream) giveUp(sent *sent, cause error) ([]byte, *trouble) {
 	sent.limit.Stop()
 	s.forget(sent.id)
 	t := away(s.server, cause)
-	t.OutcomeUnknown = s.wasWritten(sent.id)
+	t.OutcomeUnknown = s.mayBeHeard(sent.id)
 	return nil, t
 }

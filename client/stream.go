@@ -207,11 +207,12 @@ func (s *stream) forget(id uint64) {
 	}
 }
 
-// wasWritten says whether the server may have heard of a call.
-func (s *stream) wasWritten(id uint64) bool {
+// mayBeHeard says whether the server may have heard of a call, or may yet hear
+// of it: what waits to be written goes out unless the connection ends before.
+func (s *stream) mayBeHeard(id uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return id <= s.written
+	return id <= s.written || s.err == nil
 }
 
 // write writes what there is to write, until the connection ends.
@@ -225,6 +226,10 @@ func (s *stream) write() {
 		}
 		s.gather()
 		s.mu.Lock()
+		if s.err != nil {
+			s.mu.Unlock()
+			return // who asked has been told that it was not sent
+		}
 		count := s.count
 		message, s.unsent = s.unsent, message
 		s.count, s.written = 0, s.last
