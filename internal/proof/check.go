@@ -97,6 +97,9 @@ func SaveHistory(name string, history []Op) error {
 	return errors.Join(buffered.Flush(), file.Close())
 }
 
+// over is the end of the attempts of a request that was asked again on the way.
+const over Outcome = "over"
+
 // group is the calls on keys that have nothing to do with others.
 type group struct {
 	keys string
@@ -139,10 +142,13 @@ func groups(history []Op) []group {
 		if byRoot[root] == nil {
 			byRoot[root] = &group{}
 		}
-		if op.Again && op.Outcome != Open { // what an earlier attempt may have done
-			attempt := *op
+		if op.Again && op.Outcome != Open {
+			// What an earlier attempt may have done, and that the answer is the last
+			// word: then nothing is on the way any more.
+			attempt, end := *op, *op
 			attempt.Outcome = Open
-			byRoot[root].ops = append(byRoot[root].ops, &attempt)
+			end.Outcome, end.Call = over, op.Return
+			byRoot[root].ops = append(byRoot[root].ops, &attempt, &end)
 		}
 		byRoot[root].ops = append(byRoot[root].ops, op)
 	}
@@ -227,7 +233,7 @@ func (v *Verdict) checkOrder(g group, budget time.Duration) {
 func firstImpossible(m porcupine.Model, ops []*Op, budget time.Duration) *Op {
 	var answered []*Op
 	for _, op := range ops {
-		if op.Outcome != Open {
+		if op.Outcome != Open && op.Outcome != over {
 			answered = append(answered, op)
 		}
 	}

@@ -343,19 +343,16 @@ func (d *directly) inOrder() {
 const placeKept = 5 * time.Second
 
 // overtook says whether op was granted a key before one who was seen in line
-// ahead of it. Where a request is asked again on the way, the one ahead may
-// have been granted the key without a word reaching it, and have come back when
-// that hold had run out, to stand in line once more. Then there was time for a
-// hold, in which nobody else held the key. One who was away for too long
-// loses its place.
+// ahead of it. One who may have been away for too long has lost its place.
+// And where a request is asked again on the way, the one ahead may have been
+// granted the key without a word reaching it, and have come back when that hold
+// had run out, to stand in line once more: then there was time for a hold, in
+// which nobody else held the key.
 func (d *directly) overtook(op, ahead, look *Op) bool {
-	if ahead.Held[0].Version < op.Held[0].Version {
+	if ahead.Held[0].Version < op.Held[0].Version || ahead.Return-ahead.Call >= int64(placeKept) {
 		return false
 	}
-	if !ahead.Again {
-		return true
-	}
-	return ahead.Return-ahead.Call < int64(placeKept) && d.longestFree(ahead.Held[0].Key, look.Call, op.Return) < ahead.Exp*1e6
+	return !ahead.Again || d.longestFree(ahead.Held[0].Key, look.Call, op.Return) < ahead.Exp*1e6
 }
 
 // longestFree is the longest time within a span for which nobody holds a key

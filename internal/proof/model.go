@@ -67,6 +67,8 @@ func (s *state) take(op *Op) (*state, string) {
 	switch {
 	case op.Kind == Lock && op.Outcome == Open:
 		t.open = append(slices.Clip(t.open), request{op.ID, op.UID, op.Asks, op.floor})
+	case op.Kind == Lock && op.Outcome == over:
+		t.open = slices.DeleteFunc(slices.Clone(t.open), func(r request) bool { return r.id == op.ID })
 	case op.Kind == Lock && op.Outcome == Done:
 		t.granted(op)
 	case op.Kind == Lock:
@@ -81,10 +83,6 @@ func (s *state) take(op *Op) (*state, string) {
 		t.looked(op)
 	case op.Kind == Get:
 		t.got(op)
-	}
-	if op.Again && op.Outcome != Open {
-		// The answer is the last word: nothing is on the way any more.
-		t.open = slices.DeleteFunc(slices.Clone(t.open), func(r request) bool { return r.id == op.ID })
 	}
 	if t.now > t.until {
 		t.fail("it was answered too early")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -90,6 +91,9 @@ func hit(t *testing.T, program, name string, plan Plan) {
 	plan.Name, plan.Groups, plan.Owners, plan.Say = fmt.Sprint("k", plan.Seed), 6, 6, t.Logf
 	history, err := d.Round(t.Context(), plan)
 	if err != nil {
+		t.Error(err)
+	}
+	if err := proof.SaveHistory(filepath.Join(dir, "history.jsonl"), history); err != nil { // however the check ends
 		t.Error(err)
 	}
 	verdict := proof.Check(history, budget)

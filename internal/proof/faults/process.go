@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// startTime bounds how long a process may take until it is ready. It is spent
-// only when something is wrong.
-const startTime = time.Minute
+// startTime bounds how long a process may take until it is ready, or has
+// ended. It is spent only when something is wrong.
+const startTime = 2 * time.Minute
 
 // Process is a process that can be ended and started again. Its methods are
 // called by one goroutine at a time.
@@ -109,7 +109,7 @@ func (p *Process) AwaitReady(ctx context.Context) error {
 	defer cancel()
 	err := errors.New("it was not asked")
 	for ctx.Err() == nil {
-		ask, cancel := context.WithTimeout(ctx, time.Second)
+		ask, cancel := context.WithTimeout(ctx, 5*time.Second)
 		err = p.Ready(ask)
 		cancel()
 		if err == nil {

@@ -93,7 +93,7 @@ func (d *Deployment) Round(ctx context.Context, plan Plan) ([]proof.Op, error) {
 		history[i].ID = i
 		history[i].Again = d.Forwards && history[i].Kind == proof.Lock
 	}
-	settle, cancel := context.WithTimeout(ctx, time.Minute)
+	settle, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	via := d.Client()
 	defer via.Close()
