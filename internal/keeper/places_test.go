@@ -27,7 +27,6 @@ func newPlace(t *testing.T) *place {
 	p.keeper.Follow(&table.Command{Op: table.Lock, UID: "a", Keys: holdfast.Keys("x"), Exp: time.Hour})
 	p.keeper.Follow(&table.Command{Op: table.Lock, UID: "b", Keys: holdfast.Keys("x"), Exp: time.Hour, Wait: true})
 	p.keeper.StartClock()
-	p.wantInLine(1)
 	return p
 }
 
@@ -42,7 +41,8 @@ func (p *place) Verify(context.Context) error { return nil }
 
 func (p *place) wantInLine(n int) {
 	p.Helper()
-	if got := p.keeper.table.Waiters(); got != n {
+	synctest.Wait()
+	if got := p.Stats().Waiters; got != n {
 		p.Errorf("%d in line, not %d", got, n)
 	}
 }
