@@ -3,6 +3,7 @@ package keeper
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,13 +17,13 @@ import (
 type place struct {
 	*testing.T
 	*Service
-	before func(cmd *table.Command) error // called before a command is carried out
+	first atomic.Pointer[func(*table.Command) error] // see before
 }
 
 const keptFor = 5 * time.Second
 
 func newPlace(t *testing.T) *place {
-	p := &place{T: t, before: func(*table.Command) error { return nil }}
+	p := &place{T: t}
 	p.Service = NewService(New(0), p, keptFor)
 	p.keeper.Follow(&table.Command{Op: table.Lock, UID: "a", Keys: holdfast.Keys("x"), Exp: time.Hour})
 	p.keeper.Follow(&table.Command{Op: table.Lock, UID: "b", Keys: holdfast.Keys("x"), Exp: time.Hour, Wait: true})
@@ -31,11 +32,17 @@ func newPlace(t *testing.T) *place {
 }
 
 func (p *place) Propose(_ context.Context, cmd *table.Command) (Result, error) {
-	if err := p.before(cmd); err != nil {
-		return Result{}, err
+	if do := p.first.Load(); do != nil {
+		if err := (*do)(cmd); err != nil {
+			return Result{}, err
+		}
 	}
 	return p.keeper.Apply(cmd), nil
 }
+
+// before has something done before each command from now on; its error is that
+// of the command.
+func (p *place) before(do func(*table.Command) error) { p.first.Store(&do) }
 
 func (p *place) Verify(context.Context) error { return nil }
 
@@ -110,9 +117,9 @@ func TestARefusalIsTheLastWord(t *testing.T) {
 		},
 		"the same owner comes meanwhile": func(p *place) {
 			var first chan answered
-			p.before = func(cmd *table.Command) error {
+			p.before(func(cmd *table.Command) error {
 				if cmd.Op == table.Cancel {
-					p.before = func(*table.Command) error { return nil }
+					p.first.Store(nil)
 					first = make(chan answered, 1)
 					r := p.keeper.Apply(&table.Command{Op: table.Lock, UID: "b", Keys: holdfast.Keys("x"), Exp: time.Hour, Wait: true})
 					go func() {
@@ -121,7 +128,7 @@ func TestARefusalIsTheLastWord(t *testing.T) {
 					}()
 				}
 				return nil
-			}
+			})
 			p.wantLocked(<-p.ask(p.Context(), 0))
 			p.wantInLine(1)
 			p.keeper.Apply(freeing())
@@ -142,40 +149,40 @@ func TestARefusalIsTheLastWord(t *testing.T) {
 			time.Sleep(2 * keptFor)
 		},
 		"it is granted before it is left": func(p *place) {
-			p.before = func(cmd *table.Command) error {
+			p.before(func(cmd *table.Command) error {
 				if cmd.Op == table.Cancel {
 					p.keeper.Apply(freeing())
 				}
 				return nil
-			}
+			})
 			if a := <-p.ask(p.Context(), 0); a.err != nil || a.Tokens[0].Version != 2 || a.Exp == 0 {
 				p.Errorf("answer: %v, %v", a.Grant, a.err)
 			}
 		},
 		"it cannot be left": func(p *place) {
-			p.before = func(cmd *table.Command) error {
+			p.before(func(cmd *table.Command) error {
 				if cmd.Op == table.Cancel {
 					return errGone
 				}
 				return nil
-			}
+			})
 			p.wantUnknown(<-p.ask(p.Context(), 0))
 		},
 		"the wait is over when everybody is sent away": func(p *place) {
 			answer := p.ask(p.Context(), time.Second)
-			p.before = func(*table.Command) error { return errGone }
+			p.before(func(*table.Command) error { return errGone })
 			time.Sleep(time.Second) // wakes before the one who waits
 			p.keeper.SendAway()
 			p.wantUnknown(<-answer)
 		},
 		"the wait is over at the next leader": func(p *place) {
 			answer := p.ask(p.Context(), time.Second)
-			p.before = func(cmd *table.Command) error {
+			p.before(func(cmd *table.Command) error {
 				if cmd.Op == table.Lock {
 					time.Sleep(2 * time.Second)
 				}
 				return nil
-			}
+			})
 			p.keeper.SendAway()
 			p.wantLocked(<-answer)
 			p.wantInLine(0)
@@ -218,7 +225,7 @@ func TestAGrantOfAnotherLeaderIsNotTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlace(t)
 		answer := p.ask(p.Context(), time.Minute)
-		p.before = func(*table.Command) error { return holdfast.Unavailable(nil, "no leader") }
+		p.before(func(*table.Command) error { return holdfast.Unavailable(nil, "no leader") })
 		p.keeper.Follow(freeing())
 		p.wantUnknown(<-answer)
 		p.Stop()
@@ -236,16 +243,16 @@ func TestWhoseServerStopsLearnsWhetherItMayBeGranted(t *testing.T) {
 	}{
 		"it leaves": {func(p *place, end func()) { end() }, false},
 		"it cannot leave": {func(p *place, end func()) {
-			p.before = func(*table.Command) error { return errGone }
+			p.before(func(*table.Command) error { return errGone })
 			end()
 		}, true},
 		"it is sent away at that moment": {func(p *place, end func()) {
-			p.before = func(*table.Command) error { return errGone }
+			p.before(func(*table.Command) error { return errGone })
 			p.keeper.SendAway()
 			end()
 		}, true},
 		"it is let in at that moment, which cannot be undone": {func(p *place, end func()) {
-			p.before = func(*table.Command) error { return errGone }
+			p.before(func(*table.Command) error { return errGone })
 			p.keeper.Apply(freeing())
 			end()
 		}, true},
