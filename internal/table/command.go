@@ -78,11 +78,9 @@ type Outcome struct {
 	// Tokens are the holds that the command granted or kept (Lock, in the
 	// order asked), extended (Extend) or released (Unlock, TakeBack, in the
 	// order given; Expire).
-	Tokens  []holdfast.Token
-	Version uint64              // Granted: the number of this grant; zero if everything was held already
-	Prior   []holdfast.Hold     // Granted: the shared holds that it made exclusive, as they were before
-	Lost    []holdfast.Token    // Extend: the tokens that name no hold any more
-	Freed   []holdfast.Released // Force: the holds that it ended
+	Tokens []holdfast.Token
+	Lost   []holdfast.Token    // Extend: the tokens that name no hold any more
+	Freed  []holdfast.Released // Force: the holds that it ended
 
 	Place    uint64             // InLine: the place, also when the same request already stood there. Refused: that of the same request, if it stands in line
 	Blockers []holdfast.Blocker // Refused, and Cancel: who was in the way. Exp is not filled in: the table knows no time
