@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs every fuzz target of the module for the time given: script/fuzz.sh 10s
+# Runs every fuzz target of the module for the time, or the number of inputs,
+# given: script/fuzz.sh 10s, script/fuzz.sh 40000x
 set -eu
 
 time=$1
