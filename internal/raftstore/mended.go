@@ -15,10 +15,12 @@ type transport interface {
 	raft.WithClose
 }
 
-// mended is a transport that keeps two faults of hashicorp/raft v1.7.3 from
+// mended is a transport that keeps three faults of hashicorp/raft v1.7.3 from
 // doing harm.
 //
 // A pipeline may never end, see AppendEntriesPipeline.
+//
+// A follower may never catch up, see behind.
 //
 // A follower that is sent a snapshot of entries which it has already, and newer
 // ones, throws all of them away and does not notice (raft's issue 697): it
@@ -54,9 +56,14 @@ func (t *mended) pass() {
 	for {
 		select {
 		case rpc := <-t.transport.Consumer():
-			if sent, ok := rpc.Command.(*raft.InstallSnapshotRequest); ok && t.knows(sent) {
-				t.accept(rpc, sent)
-				continue
+			switch sent := rpc.Command.(type) {
+			case *raft.InstallSnapshotRequest:
+				if t.knows(sent) {
+					t.accept(rpc, sent)
+					continue
+				}
+			case *raft.AppendEntriesRequest:
+				rpc.Command = t.behind(sent)
 			}
 			select {
 			case t.rpcs <- rpc:
