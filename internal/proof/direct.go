@@ -206,9 +206,11 @@ func (d *directly) versionsGrow() {
 			if n == len(newest) || newest[n].at >= op.Call {
 				continue
 			}
-			// It was granted before that moment, to an earlier request.
+			// It was granted before that moment, to an earlier request; perhaps to
+			// one that was refused in the end, when its grant, of which its client
+			// never heard, had run out on another of its keys.
 			if !slices.ContainsFunc(d.byOwner[owned{op.UID, token.Key}], func(o *Op) bool {
-				return o.Call <= newest[n].at && (o.mayHave(op) || o.Outcome == Done && slices.Contains(o.Held, token))
+				return o.Call <= newest[n].at && (o.mayHave(op) || o.Again && o.Outcome == Locked || o.Outcome == Done && slices.Contains(o.Held, token))
 			}) {
 				d.problem("%d had been granted when this was asked for: %s", newest[n].version, op)
 			}
