@@ -14,7 +14,7 @@ import (
 
 func TestRaftStats(t *testing.T) {
 	s := open(t, t.TempDir())
-	before := s.RaftStats()
+	before := settled(t, s)
 	if !before.Leader || before.Term == 0 || before.Applied == 0 || before.Committed < before.Applied {
 		t.Errorf("after the start: %+v", before)
 	}
@@ -26,7 +26,7 @@ func TestRaftStats(t *testing.T) {
 		})
 	}
 	all.Wait()
-	after := s.RaftStats()
+	after := settled(t, s)
 	entries := after.Entries - before.Entries
 	if commands := after.Commands.Sum - before.Commands.Sum; commands != requests {
 		t.Errorf("%d commands are counted, not %d", commands, requests)
@@ -44,6 +44,18 @@ func TestRaftStats(t *testing.T) {
 	if got := s.Stats(); got.Grants.Load() != requests || got.Holds != requests {
 		t.Errorf("%d grants, %d holds", got.Grants.Load(), got.Holds)
 	}
+}
+
+// settled gives the figures once raft has noted that all is applied, which it
+// does a moment after it was.
+func settled(t *testing.T, s *Store) Stats {
+	t.Helper()
+	var stats Stats
+	until(t, func() bool {
+		stats = s.RaftStats()
+		return stats.Applied == s.raft.LastIndex()
+	})
+	return stats
 }
 
 // A restart counts nothing that was counted before it.
