@@ -34,7 +34,7 @@ lost for good.`
 
 // Run copies the backup, and looks at it on the way.
 func (c *backupCommand) Run() error {
-	if info, err := os.Stdout.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+	if onTerminal() {
 		return usageError("a backup is no text for a terminal: redirect it, holdfast backup > FILE")
 	}
 	if c.DataDir != "" {

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -71,7 +70,7 @@ func (c *healthCommand) server() string {
 		return c.Server
 	}
 	name := string(c.Host)
-	if address, err := netip.ParseAddr(name); err == nil && address.IsUnspecified() {
+	if c.Host.everywhere() {
 		name = "localhost"
 	}
 	return "http://" + net.JoinHostPort(name, strconv.Itoa(int(c.Port)))

@@ -136,10 +136,10 @@ func (c *serveCommand) apiURL(listens net.Addr) string {
 		return string(c.Advertise)
 	}
 	host := string(c.Host)
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+	if c.Host.everywhere() {
 		peer, _, _ := net.SplitHostPort(string(c.PeerAddr))
 		host = cmp.Or(peer, host)
 	}
 	_, port, _ := net.SplitHostPort(listens.String())
-	return c.scheme() + net.JoinHostPort(strings.Trim(host, "[]"), port)
+	return c.scheme() + net.JoinHostPort(host, port)
 }

@@ -28,10 +28,8 @@ func newTable(heading ...string) *table {
 
 // row adds a row. What would disturb the table, or the terminal, is quoted.
 func (t *table) row(cells ...string) {
-	for i, cell := range cells {
-		if strings.ContainsFunc(cell, func(r rune) bool { return !unicode.IsPrint(r) }) {
-			cells[i] = strconv.Quote(cell)
-		}
+	for i := range cells {
+		cells[i] = printable(cells[i])
 	}
 	line := strings.Join(cells, "\t")
 	if t.human {
@@ -42,3 +40,11 @@ func (t *table) row(cells ...string) {
 }
 
 func (t *table) flush() error { return t.out.Flush() }
+
+// printable quotes what would disturb a line, or the terminal.
+func printable(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(text)
+	}
+	return text
+}

@@ -58,6 +58,12 @@ func (h *host) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// everywhere says whether it stands for all addresses of this machine.
+func (h host) everywhere() bool {
+	address, err := netip.ParseAddr(string(h))
+	return err == nil && address.IsUnspecified()
+}
+
 // nonEmpty is any string but the empty one.
 type nonEmpty string
 

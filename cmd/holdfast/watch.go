@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"holdfast"
 	"holdfast/client"
@@ -86,12 +85,4 @@ func eventLine(e holdfast.Event) string {
 		said = append(said, "because "+strconv.Quote(e.Reason))
 	}
 	return strings.Join(said, "  ")
-}
-
-// printable quotes what would disturb a line, or the terminal.
-func printable(text string) string {
-	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return strconv.Quote(text)
-	}
-	return text
 }
