@@ -28,15 +28,6 @@ type Workload struct {
 	Life int
 }
 
-// Keys are all keys that the workload asks for.
-func (w *Workload) Keys() []string {
-	var keys []string
-	for group := range w.Groups {
-		keys = append(keys, w.keys(group)...)
-	}
-	return keys
-}
-
 // keys are the keys of a group: three, or one with a line.
 func (w *Workload) keys(group int) []string {
 	if w.lined(group) {

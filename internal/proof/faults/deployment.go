@@ -20,7 +20,6 @@ import (
 // Deployment is what harm is done to: processes that serve one state, and the
 // links between them and to their clients.
 type Deployment struct {
-	Name      string
 	Processes []*Process // in the order in which they are started
 	Links     []*Link
 	Servers   []string // the URL of each server, past all links
@@ -51,8 +50,8 @@ var Deployments = map[string]func(Site) (*Deployment, error){
 
 // memory is one server that keeps its state in memory: it must not die.
 func (s Site) memory() (*Deployment, error) {
-	d := &Deployment{Name: "memory", dir: s.Dir, program: s.Program}
-	if _, err := d.serve(s, "server", nil, "-N"); err != nil {
+	d := &Deployment{dir: s.Dir, program: s.Program}
+	if _, err := d.serve(s, "server", "-N"); err != nil {
 		return nil, err
 	}
 	return d, d.linkClients(s.Clients)
@@ -60,8 +59,8 @@ func (s Site) memory() (*Deployment, error) {
 
 // durable is one server that keeps its state on disk.
 func (s Site) durable() (*Deployment, error) {
-	d := &Deployment{Name: "durable", dir: s.Dir, program: s.Program}
-	p, err := d.serve(s, "server", nil, "--data-dir", filepath.Join(s.Dir, "data"))
+	d := &Deployment{dir: s.Dir, program: s.Program}
+	p, err := d.serve(s, "server", "--data-dir", filepath.Join(s.Dir, "data"))
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +70,7 @@ func (s Site) durable() (*Deployment, error) {
 
 // redis is three servers over one Redis that loses nothing when it dies.
 func (s Site) redis() (*Deployment, error) {
-	d := &Deployment{Name: "redis", dir: s.Dir, program: s.Program}
+	d := &Deployment{dir: s.Dir, program: s.Program}
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -100,7 +99,7 @@ func (s Site) redis() (*Deployment, error) {
 		if err != nil {
 			return nil, err
 		}
-		p, err := d.serve(s, name, nil, "--redis-url", "redis://"+link.Addr())
+		p, err := d.serve(s, name, "--redis-url", "redis://"+link.Addr())
 		if err != nil {
 			return nil, err
 		}
@@ -109,8 +108,8 @@ func (s Site) redis() (*Deployment, error) {
 	return d, d.linkClients(s.Clients)
 }
 
-// serve adds a server with these arguments. wrap may change how it is run.
-func (d *Deployment) serve(s Site, name string, wrap func(*exec.Cmd), args ...string) (*Process, error) {
+// serve adds a server with these arguments.
+func (d *Deployment) serve(s Site, name string, args ...string) (*Process, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -122,9 +121,6 @@ func (d *Deployment) serve(s Site, name string, wrap func(*exec.Cmd), args ...st
 			command := exec.Command(s.Program, append([]string{"serve", "-H", "127.0.0.1", "-p", strconv.Itoa(port)}, args...)...)
 			command.Dir = s.Dir
 			command.Env = append(plainEnvironment(), wallClock+"="+clock)
-			if wrap != nil {
-				wrap(command)
-			}
 			return command
 		},
 		Ready: func(ctx context.Context) error { return ready(ctx, url) },
@@ -134,13 +130,15 @@ func (d *Deployment) serve(s Site, name string, wrap func(*exec.Cmd), args ...st
 	return p, p.SetClock(0)
 }
 
-// plainEnvironment is the environment without what would be a setting.
+// plainEnvironment is what of the environment is no setting of a server.
 func plainEnvironment() []string {
-	return slices.DeleteFunc(os.Environ(), func(v string) bool {
-		name, _, _ := strings.Cut(v, "=")
-		return slices.Contains([]string{"PORT", "HOST", "REDIS_HOST", "REDIS_PORT", "REDIS_URL", "DATA_DIR", "DEFAULT_EXPIRY",
-			"NODE_ID", "PEER_ADDR", "JOIN", "ADVERTISE", "ELECTION_TIMEOUT"}, name)
-	})
+	var env []string
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GORACE"} {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
 }
 
 func ready(ctx context.Context, url string) error {

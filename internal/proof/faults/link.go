@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -161,21 +160,4 @@ func (l *Link) pump(from, to *net.TCPConn, there bool) {
 			return
 		}
 	}
-}
-
-// String says what is wrong.
-func (s linkState) String() string {
-	switch {
-	case s.there && s.back:
-		return "cut"
-	case s.there:
-		return "cut there"
-	case s.back:
-		return "cut back"
-	case s.flaky > 0:
-		return fmt.Sprintf("flaky %.2f", s.flaky)
-	case s.delay > 0:
-		return fmt.Sprintf("slow %v", s.delay)
-	}
-	return "well"
 }

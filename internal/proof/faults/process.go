@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -216,16 +215,12 @@ func (p *Process) Inject(inject ...string) (stop func(), err error) {
 	args = append(args, "-e", "trace="+strings.Join(calls, ","))
 	tracer := exec.Command("strace", args...)
 	tracer.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	said, write := io.Pipe()
-	tracer.Stderr = write
-	go io.Copy(io.Discard, said)
 	started := make(chan error)
 	done := make(chan struct{})
 	go func() {
 		runtime.LockOSThread()
 		started <- tracer.Start()
 		tracer.Wait()
-		write.Close()
 		close(done)
 	}()
 	if err := <-started; err != nil {

@@ -235,8 +235,8 @@ func (r *round) lookAtBackups(history []proof.Op) error {
 	if said, err := exec.Command(r.d.program, "restore", name, "--data-dir", data).CombinedOutput(); err != nil {
 		return fmt.Errorf("the backup cannot be restored: %w: %s", err, said)
 	}
-	restored := &Deployment{Name: "restored", dir: r.d.dir, program: r.d.program}
-	if _, err := restored.serve(Site{Program: r.d.program, Dir: r.d.dir}, filepath.Base(data), nil, "--data-dir", data); err != nil {
+	restored := &Deployment{dir: r.d.dir, program: r.d.program}
+	if _, err := restored.serve(Site{Program: r.d.program, Dir: r.d.dir}, filepath.Base(data), "--data-dir", data); err != nil {
 		return err
 	}
 	defer os.RemoveAll(data)

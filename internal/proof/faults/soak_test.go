@@ -42,7 +42,7 @@ func TestSoak(t *testing.T) {
 		}
 		<-served
 	}()
-	d := &Deployment{Name: "soak", Servers: []string{"http://" + listener.Addr().String()}, dir: t.TempDir()}
+	d := &Deployment{Servers: []string{"http://" + listener.Addr().String()}, dir: t.TempDir()}
 	if err := d.linkClients(2); err != nil {
 		t.Fatal(err)
 	}
