@@ -83,8 +83,10 @@ func (s *Store) do(ctx context.Context, script *rueidis.Lua, args []string) (rue
 		defer s.mu.Unlock()
 		return rueidis.RedisMessage{}, holdfast.Unavailable(s.trouble, "%s", s.trouble)
 	}
-	bounded := s.bounded()
-	if ctx.Done() != nil {
+	bounded := ctx
+	if ctx.Done() == nil {
+		bounded = s.bounded()
+	} else {
 		var cancel context.CancelFunc
 		bounded, cancel = context.WithTimeout(ctx, s.options.Timeout)
 		defer cancel()

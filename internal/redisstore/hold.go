@@ -26,11 +26,8 @@ func (s *Store) Unlock(ctx context.Context, req holdfast.UnlockRequest) ([]strin
 		switch {
 		case ok && err != nil:
 			return nil, err
-		case ok && n == 0:
-			return []string{}, nil
 		case ok:
-			s.counts.released(token)
-			return []string{token.Key}, nil
+			return s.releasedShort(token, n), nil
 		}
 	}
 	args := append(make([]string, 0, 1+2*len(req.Tokens)), req.UID)
@@ -39,11 +36,8 @@ func (s *Store) Unlock(ctx context.Context, req holdfast.UnlockRequest) ([]strin
 		return nil, err
 	}
 	if message.IsInt64() { // unlock_fast.lua
-		if n, _ := message.AsInt64(); n == 0 {
-			return []string{}, nil
-		}
-		s.counts.released(req.Tokens[0])
-		return []string{req.Tokens[0].Key}, nil
+		n, _ := message.AsInt64()
+		return s.releasedShort(req.Tokens[0], n), nil
 	}
 	answer, err := message.ToArray()
 	if err != nil {
@@ -66,6 +60,16 @@ func appendTokens(args []string, tokens []holdfast.Token) []string {
 		args = append(args, token.Key, strconv.FormatUint(token.Version, 10))
 	}
 	return args
+}
+
+// releasedShort is what the short way of Unlock has released, which is the one
+// token or, if n is zero, nothing; see unlock_fast.lua.
+func (s *Store) releasedShort(token holdfast.Token, n int64) []string {
+	if n == 0 {
+		return []string{}
+	}
+	s.counts.released(token)
+	return []string{token.Key}
 }
 
 // Extend starts the life of holds anew. See [holdfast.Service].

@@ -69,9 +69,7 @@ func (s *Store) tickAll(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if soon >= 0 {
-			s.endsIn(soon)
-		}
+		s.endsIn(soon)
 		if done < sweepMost || ctx.Err() != nil {
 			return nil
 		}

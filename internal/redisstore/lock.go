@@ -79,14 +79,19 @@ func status(answer []rueidis.RedisMessage) string {
 	return word
 }
 
+// grantedShort is the grant of one key by the short way; see lock_fast.lua.
+func (s *Store) grantedShort(req holdfast.LockRequest, version int64) holdfast.Grant {
+	s.endsIn(req.Exp.Milliseconds())
+	s.counts.Grants.Add(1)
+	return holdfast.Grant{Tokens: []holdfast.Token{{Key: req.Keys[0].Key, Version: uint64(version)}}, Exp: req.Exp}
+}
+
 // answered is what an answer of the scripts lock, claim and leave means for
 // the request.
 func (s *Store) answered(answer []rueidis.RedisMessage, req holdfast.LockRequest) (holdfast.Grant, error) {
 	if len(answer) == 1 && answer[0].IsInt64() && len(req.Keys) == 1 {
-		s.endsIn(req.Exp.Milliseconds())
-		s.counts.Grants.Add(1)
 		version, _ := answer[0].AsInt64()
-		return holdfast.Grant{Tokens: []holdfast.Token{{Key: req.Keys[0].Key, Version: uint64(version)}}, Exp: req.Exp}, nil
+		return s.grantedShort(req, version), nil
 	}
 	switch status(answer) {
 	case "granted":

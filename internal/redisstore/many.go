@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
-	"time"
 
 	"holdfast"
 )
@@ -136,10 +135,5 @@ func (s *Store) lockTogether(req holdfast.LockRequest) (grant holdfast.Grant, ok
 	if !ok || err != nil {
 		return holdfast.Grant{}, ok, done, err
 	}
-	s.endsIn(req.Exp.Milliseconds())
-	s.counts.Grants.Add(1)
-	return holdfast.Grant{
-		Tokens: []holdfast.Token{{Key: req.Keys[0].Key, Version: uint64(version)}},
-		Exp:    req.Exp.Truncate(time.Millisecond),
-	}, true, done, nil
+	return s.grantedShort(req, version), true, done, nil
 }

@@ -67,25 +67,11 @@ func (s *Store) RedisStats() Stats {
 // Redis did not tell, and then they are missing.
 func (s *Store) Stats(ctx context.Context) (stats.Locks, error) {
 	locks := stats.Locks{Counts: s.counts.Counts, OldestWaiter: s.oldestWaiter()}
-	client := s.client.Load()
-	if client == nil {
-		return locks, errNotTried
+	count, err := s.Count(ctx)
+	if err != nil {
+		return locks, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
-	defer cancel()
-	at := func(name string) string { return s.root[0] + name }
-	b := (*client).B()
-	var numbers [3]int64
-	for i, answer := range (*client).DoMulti(ctx,
-		b.Zcard().Key(at("young")).Build(), b.Zcard().Key(at("old")).Build(), b.Get().Key(at("waiters")).Build(),
-	) {
-		n, err := answer.AsInt64()
-		if err != nil && !rueidis.IsRedisNil(err) {
-			return locks, s.failure(ctx, err)
-		}
-		numbers[i] = n
-	}
-	locks.Holds, locks.Waiters = int(numbers[0]+numbers[1]), int(numbers[2])
+	locks.Holds, locks.Waiters = count.Holds, count.Waiters
 	return locks, nil
 }
 

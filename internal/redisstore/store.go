@@ -75,7 +75,7 @@ type Store struct {
 	nextEnd   atomic.Int64  // when the next hold ends, as far as is known, in ns from start
 	sooner    chan struct{} // nextEnd has come nearer
 	comparing chan struct{} // asks the keeper to reconcile
-	closing   chan struct{} // closed by Close
+	closing   chan struct{} // closed by Stop
 	done      sync.WaitGroup
 	requests  sync.WaitGroup // those that wait in line
 	stop      context.CancelFunc

@@ -127,6 +127,9 @@ func (s *Store) joinEvents(ctx context.Context) {
 			w := &s.watch
 			w.mu.Lock()
 			defer w.mu.Unlock()
+			if ctx.Err() != nil {
+				return // nobody watches any more, or a newer subscription does
+			}
 			select {
 			case <-w.live:
 			default:

@@ -36,11 +36,11 @@ local function key(name)
     k.all = true
   elseif state:sub(1, 1) == '!' then
     local h = readHold(name, nil, state, 2)
-    k.stored, k.plain, k.all, k.n, k.held[h.uid] = true, h, true, 1, h
+    k.plain, k.all, k.n, k.held[h.uid] = h, true, 1, h
   else
     local mode, lined, n, limited = state:match('^(.)(.)(%d+) ?(%d*)$')
     k.shared, k.lined, k.n, k.limited = mode == 's', lined == 'l', tonumber(n), tonumber(limited) or 0
-    k.stored, k.hash, k.all, k.wasLined = true, k.n > 0, k.n == 0, k.lined
+    k.hash, k.all, k.wasLined = k.n > 0, k.n == 0, k.lined
   end
   keys[name] = k
   return k
