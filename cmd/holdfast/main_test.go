@@ -119,7 +119,7 @@ func (s *server) next(ts *testscript.TestScript) (string, bool) {
 func start(ts *testscript.TestScript, neg bool, args []string) {
 	s := &server{Cmd: exec.Command("holdfast", args...), lines: make(chan string, 100)}
 	s.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GORACE", "PORT", "HOST", "DEFAULT_EXPIRY", "BIND_GRACE", "REDIS_HOST", "REDIS_PORT", "REDIS_URL", "DATA_DIR",
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "GORACE", "PORT", "HOST", "DEFAULT_EXPIRY", "BIND_GRACE", "REDIS_HOST", "REDIS_PORT", "REDIS_URL", "REDIS_PREFIX", "DATA_DIR",
 		"AUTH_FILE", "INSECURE", "TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA", "TLS_CLIENT_AUTH", "JOIN_TOKEN", notifySocket} {
 		if value := ts.Getenv(name); value != "" {
 			s.Env = append(s.Env, name+"="+value)

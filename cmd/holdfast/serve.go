@@ -46,12 +46,13 @@ type serveCommand struct {
 
 	BindGrace grace `group:"locks" default:"5s" placeholder:"DURATION" variable:"BIND_GRACE" help:"How long holds that are bound to a connection outlive it; without it 5s."`
 
-	NoRedis    bool          `group:"store" short:"N" help:"In memory only: all locks are gone when the process ends. Wins over the other settings here."`
-	RedisHost  host          `group:"store" short:"R" placeholder:"HOST" variable:"REDIS_HOST" help:"In Redis on this host; without it localhost."`
-	RedisPort  remotePort    `group:"store" short:"P" placeholder:"PORT" variable:"REDIS_PORT" help:"In Redis on this port; without it 6379."`
-	RedisURL   nonEmpty      `group:"store" name:"redis-url" placeholder:"URL" variable:"REDIS_URL" help:"In Redis at this URL: redis://user:password@host:port/database, or rediss:// for TLS; +sentinel and +cluster as docs/redis.md tells. Wins over host and port."`
-	DataDir    nonEmpty      `group:"store" default:"holdfast-data" placeholder:"DIR" variable:"DATA_DIR" help:"On disk in this directory; without it holdfast-data. This is where the state is kept when neither -N nor anything about Redis is set."`
-	KeepPlaces time.Duration `group:"store" default:"5s" placeholder:"DURATION" variable:"KEEP_PLACES" help:"On disk only: how long the place in line of a client is kept that has lost its server, for it to come back; without it 5s."`
+	NoRedis     bool          `group:"store" short:"N" help:"In memory only: all locks are gone when the process ends. Wins over the other settings here."`
+	RedisHost   host          `group:"store" short:"R" placeholder:"HOST" variable:"REDIS_HOST" help:"In Redis on this host; without it localhost."`
+	RedisPort   remotePort    `group:"store" short:"P" placeholder:"PORT" variable:"REDIS_PORT" help:"In Redis on this port; without it 6379."`
+	RedisURL    nonEmpty      `group:"store" name:"redis-url" placeholder:"URL" variable:"REDIS_URL" help:"In Redis at this URL: redis://user:password@host:port/database, or rediss:// for TLS; +sentinel and +cluster as docs/redis.md tells. Wins over host and port."`
+	RedisPrefix keyPrefix     `group:"store" placeholder:"TEXT" variable:"REDIS_PREFIX" help:"In Redis, under keys that begin so; without it holdfast. Servers with the same prefix share their locks."`
+	DataDir     nonEmpty      `group:"store" default:"holdfast-data" placeholder:"DIR" variable:"DATA_DIR" help:"On disk in this directory; without it holdfast-data. This is where the state is kept when neither -N nor anything about Redis is set."`
+	KeepPlaces  time.Duration `group:"store" default:"5s" placeholder:"DURATION" variable:"KEEP_PLACES" help:"On disk only: how long the place in line of a client is kept that has lost its server, for it to come back; without it 5s."`
 
 	limitSettings
 

@@ -61,6 +61,8 @@ func TestPrecedence(t *testing.T) {
 			host(""), "a", "b", "c", host("a"), host("b"), host("c")},
 		{"REDIS_URL", []string{"--redis-url"}, func(c serveCommand) any { return c.RedisURL },
 			nonEmpty(""), "a", "b", "c", nonEmpty("a"), nonEmpty("b"), nonEmpty("c")},
+		{"REDIS_PREFIX", []string{"--redis-prefix"}, func(c serveCommand) any { return c.RedisPrefix },
+			keyPrefix(""), "a", "b", strings.Repeat("c", 64), keyPrefix("a"), keyPrefix("b"), keyPrefix(strings.Repeat("c", 64))},
 		{"DEFAULT_EXPIRY", []string{"--default-expiry", "-E"}, func(c serveCommand) any { return c.DefaultExpiry },
 			second(1), "2000", "3000", "4000", second(2), second(3), second(4)},
 		{"BIND_GRACE", []string{"--bind-grace"}, func(c serveCommand) any { return c.BindGrace },
@@ -196,6 +198,8 @@ func TestWrongValues(t *testing.T) {
 		{"--host", "HOST", "localhost:3000", hostOnly + `"localhost:3000"`},
 		{"--host", "HOST", "http://localhost", hostOnly + `"http://localhost"`},
 		{"--redis-host", "REDIS_HOST", "[::1]:6379", hostOnly + `"[::1]:6379"`},
+		{"--redis-prefix", "REDIS_PREFIX", "a{b", `must be 1 to 64 bytes, and no braces, not "a{b"`},
+		{"--redis-prefix", "REDIS_PREFIX", strings.Repeat("c", 65), `must be 1 to 64 bytes, and no braces, not "` + strings.Repeat("c", 65) + `"`},
 		{"--log-level", "LOG_LEVEL", "loud", `must be debug, info, warn or error, not "loud"`},
 		{"--log-level", "LOG_LEVEL", "INFO+1", `must be debug, info, warn or error, not "INFO+1"`},
 		{"--log-format", "LOG_FORMAT", "xml", `must be text or json, not "xml"`},
@@ -327,7 +331,7 @@ func TestExampleDotenv(t *testing.T) {
 	}
 	want := serveCommand{
 		Port: 3000, Host: "localhost", DefaultExpiry: lifetime(time.Second), BindGrace: grace(5 * time.Second), DataDir: "holdfast-data",
-		RedisHost: "localhost", RedisPort: 6379, RedisURL: "redis://user:password@localhost:6379/0",
+		RedisHost: "localhost", RedisPort: 6379, RedisURL: "redis://user:password@localhost:6379/0", RedisPrefix: "holdfast",
 		KeepPlaces: 5 * time.Second,
 		nodeSettings: nodeSettings{
 			NodeID: "a", PeerAddr: "10.0.0.7:7000", PeerListen: "0.0.0.0:7000",

@@ -46,7 +46,7 @@ type store struct {
 // openStore opens the store that the settings choose. It never falls back to
 // another one. url is where it will be served.
 func (c *serveCommand) openStore(ctx context.Context, log *slog.Logger, url string) (*store, error) {
-	redis := c.RedisHost != "" || c.RedisPort != 0 || c.RedisURL != ""
+	redis := c.RedisHost != "" || c.RedisPort != 0 || c.RedisURL != "" || c.RedisPrefix != ""
 	switch {
 	case (c.NoRedis || redis) && c.NodeID != "":
 		return nil, usageError("--node-id (NODE_ID): only servers that keep their state on disk are nodes of a cluster")
@@ -80,7 +80,7 @@ func openRedis(ctx context.Context, c *serveCommand, log *slog.Logger) (*store, 
 	if url == "" {
 		url = "redis://" + net.JoinHostPort(cmp.Or(string(c.RedisHost), "localhost"), strconv.Itoa(cmp.Or(int(c.RedisPort), 6379)))
 	}
-	service, err := redisstore.New(ctx, redisstore.Options{URL: url, Log: log})
+	service, err := redisstore.New(ctx, redisstore.Options{URL: url, Prefix: string(c.RedisPrefix), Log: log})
 	if err != nil {
 		return nil, usageError("--redis-url (REDIS_URL): " + err.Error())
 	}

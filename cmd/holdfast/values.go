@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"holdfast"
 )
@@ -62,6 +65,23 @@ func (h *host) UnmarshalText(text []byte) error {
 func (h host) everywhere() bool {
 	address, err := netip.ParseAddr(string(h))
 	return err == nil && address.IsUnspecified()
+}
+
+// keyPrefix is what the names of all keys in Redis begin with. Braces would
+// make another hash tag of it.
+type keyPrefix string
+
+// maxKeyPrefix is how many bytes it may have: each key carries it.
+const maxKeyPrefix = 64
+
+// UnmarshalText reads such a prefix.
+func (k *keyPrefix) UnmarshalText(text []byte) error {
+	other := func(r rune) bool { return r == '{' || r == '}' || !unicode.IsPrint(r) }
+	if len(text) == 0 || len(text) > maxKeyPrefix || !utf8.Valid(text) || bytes.ContainsFunc(text, other) {
+		return fmt.Errorf("must be 1 to %d bytes, and no braces, not %q", maxKeyPrefix, text)
+	}
+	*k = keyPrefix(text)
+	return nil
 }
 
 // nonEmpty is any string but the empty one.
