@@ -41,10 +41,10 @@ Watch follows what happens.
 
 # The rules
 
-The ten rules that every Service obeys, whatever keeps its state, stand in
-CONTRIBUTING.md together with the place in the code where each one lives.
-They are proved by the suite in internal/servicetest, which runs the same
-cases over every implementation.
+The ten rules stand in CONTRIBUTING.md together with the place in the code
+where each one lives. The suite in internal/servicetest runs the same cases of
+rules 1 to 9 over every Service, whatever keeps its state; rule 10 is for the
+stores that have a disk.
 
 # What no lock service can promise
 

@@ -20,7 +20,7 @@ for platform; do
 	echo "$name"
 	CGO_ENABLED=0 GOOS=$os GOARCH=$arch \
 		go build -trimpath -buildvcs=false -ldflags "$ldflags" -o "dist/$name/$binary" ./cmd/holdfast
-	cp LICENSE README.md CHANGELOG.md "dist/$name"
+	cp -R LICENSE README.md CHANGELOG.md SECURITY.md docs deploy "dist/$name"
 	tar -C dist -czf "dist/$name.tar.gz" "$name"
 	rm -r "dist/${name:?}"
 done
