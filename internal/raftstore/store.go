@@ -158,7 +158,7 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 	}
 	s.done.Go(s.lead)
 	s.done.Go(s.write)
-	go s.verify()
+	s.done.Go(s.verify)
 	s.done.Go(s.losePatience)
 	if s.peers != nil {
 		s.serveNodes()
