@@ -244,9 +244,11 @@ func viaLeader[T any](ctx context.Context, s *Store, harmless bool, ask func(lea
 		leader, changed := s.leader()
 		asked := time.Now()
 		var answer T
-		var err error = errNoLeader()
+		var err error
 		if leader != nil {
 			answer, err = ask(leader)
+		} else {
+			err = errNoLeader()
 		}
 		refusal, ok := errors.AsType[*holdfast.Error](err)
 		if !ok || refusal.Code != holdfast.CodeUnavailable {
