@@ -39,7 +39,8 @@ type confirmer struct {
 const lookAtStateEvery = 20 * time.Millisecond
 
 // confirm returns nil if no other node has become the leader before the call.
-// One at a time may call it.
+// Of a node, one at a time may call it; a store that is alone asks nobody, and
+// any number may.
 func (s *Store) confirm() error {
 	term := s.raft.CurrentTerm()
 	if !s.leadsIn(term) {

@@ -15,10 +15,14 @@ type read struct {
 // Verify returns when the table knows everything that was answered before
 // the call, without writing to the log: the leader makes sure that it still
 // leads, and since nothing is answered before it is applied, its table is the
-// latest then. One round trip serves everybody who came before it.
+// latest then. One round trip serves everybody who came before it; a store that
+// is alone needs none.
 func (l log) Verify(ctx context.Context) error {
 	if !l.s.leading.Load() {
 		return errNoLeader()
+	}
+	if l.s.peers == nil {
+		return l.s.verified()
 	}
 	r := &read{answer: make(chan error, 1)}
 	patience := time.NewTimer(l.s.options.Patience)
@@ -42,6 +46,7 @@ func (l log) Verify(ctx context.Context) error {
 	}
 }
 
+// verify answers who waits to read, until the store is closed.
 func (s *Store) verify() {
 	var waiting []*read
 	for {
@@ -60,14 +65,20 @@ func (s *Store) verify() {
 				more = false
 			}
 		}
-		var answer error
-		if err := s.confirm(); err != nil || !s.leading.Load() {
-			e := errNoLeader()
-			e.Cause = err
-			answer = e
-		}
+		answer := s.verified()
 		for _, r := range waiting {
 			r.answer <- answer
 		}
 	}
+}
+
+// verified says why the table may not be the latest; nil if it is.
+func (s *Store) verified() error {
+	err := s.confirm()
+	if err == nil && s.leading.Load() {
+		return nil
+	}
+	e := errNoLeader()
+	e.Cause = err
+	return e
 }

@@ -158,7 +158,6 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 	}
 	s.done.Go(s.lead)
 	s.done.Go(s.write)
-	s.done.Go(s.verify)
 	s.done.Go(s.losePatience)
 	if s.peers != nil {
 		s.serveNodes()
@@ -181,6 +180,7 @@ func (s *Store) serveNodes() {
 		s.peers.api.Close()
 		stop()
 	})
+	s.done.Go(s.verify)
 	s.done.Go(s.observe)
 	s.done.Go(func() {
 		if s.enter() {

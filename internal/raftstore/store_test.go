@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -278,5 +279,21 @@ func TestCommandsAreAnsweredWhileTheStoreIsClosed(t *testing.T) {
 		}
 		s.Close()
 		all.Wait()
+	}
+}
+
+// What a store that is closed has in memory is not told any more.
+func TestAClosedStoreIsNotRead(t *testing.T) {
+	s := open(t, t.TempDir())
+	lock(t, s, holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("x"), Exp: time.Hour})
+	if err := (log{s}).Verify(t.Context()); err != nil {
+		t.Fatalf("before: %v", err)
+	}
+	s.Close()
+	_, err := s.Get(t.Context(), "x")
+	for what, err := range map[string]error{"verify": (log{s}).Verify(t.Context()), "get": err, "backup": s.Backup(t.Context(), io.Discard)} {
+		if holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
