@@ -53,7 +53,7 @@ func TestEntriesThatAreInASnapshotAreLeftOut(t *testing.T) {
 					memory.StoreLog(&raft.Log{Index: index, Term: 2})
 				}
 				kept, _ := memory.storage(Options{})
-				m := mend(newSimTransport(newSimNetwork(1, 1), 0, "n0@"), &disk{storage: kept, log: &logWriter{LogStore: memory}}, nil)
+				m := mend(newSimTransport(newSimNetwork(1, 1), 0, "n0@"), &disk{storage: kept, log: newLogWriter(memory)}, nil)
 				defer m.Close()
 				sent := &raft.AppendEntriesRequest{Term: 3, PrevLogEntry: c.sent.before, PrevLogTerm: 2, LeaderCommitIndex: c.sent.commit}
 				for index := c.sent.first; index > 0 && index <= c.sent.last; index++ {

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
 
+	"holdfast/internal/stats"
 	"holdfast/internal/table"
 )
 
@@ -51,7 +52,7 @@ func openDisk(options Options) (*disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &disk{storage: kept, log: &logWriter{LogStore: kept.logs}, life: newLife()}
+	d := &disk{storage: kept, log: newLogWriter(kept.logs), life: newLife()}
 	if err := d.check(options); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
@@ -128,23 +129,42 @@ func (d *disk) check(options Options) error {
 	return nil
 }
 
-// logWriter knows how long a write has been under way.
+// logWriter knows how long a write has been under way, and counts those that
+// are over.
 type logWriter struct {
 	raft.LogStore
-	began atomic.Int64 // when, in ns of the process's own clock; zero while nothing is written
+	began   atomic.Int64     // when, in ns of the process's own clock; zero while nothing is written
+	took    *stats.Histogram // how long writes took, failed ones too
+	entries atomic.Uint64    // that are on disk
+}
+
+func newLogWriter(logs raft.LogStore) *logWriter {
+	return &logWriter{LogStore: logs, took: stats.NewHistogram(stats.Quick)}
 }
 
 var processStart = time.Now()
 
-// IsMonotonic tells raft that the log knows no holes.
-func (*logWriter) IsMonotonic() bool { return true }
+// IsMonotonic says whether entries must follow each other without a hole:
+// raft asks, and an embedded interface would hide the answer.
+func (w *logWriter) IsMonotonic() bool {
+	inner, ok := w.LogStore.(raft.MonotonicLogStore)
+	return ok && inner.IsMonotonic()
+}
 
+// StoreLog writes one entry.
 func (w *logWriter) StoreLog(entry *raft.Log) error { return w.StoreLogs([]*raft.Log{entry}) }
 
+// StoreLogs writes entries, and returns when they are on disk.
 func (w *logWriter) StoreLogs(entries []*raft.Log) error {
-	w.began.Store(int64(time.Since(processStart)))
+	began := time.Now()
+	w.began.Store(int64(began.Sub(processStart)))
 	defer w.began.Store(0)
-	return w.LogStore.StoreLogs(entries)
+	err := w.LogStore.StoreLogs(entries)
+	w.took.Since(began)
+	if err == nil {
+		w.entries.Add(uint64(len(entries)))
+	}
+	return err
 }
 
 // stalled is how long the present write has taken so far.

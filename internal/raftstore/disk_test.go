@@ -219,6 +219,9 @@ type badDisk struct {
 	stuck atomic.Bool
 }
 
+// IsMonotonic tells raft that the log knows no holes, as that of a directory does.
+func (d *badDisk) IsMonotonic() bool { return true }
+
 func (d *badDisk) StoreLog(log *raft.Log) error { return d.StoreLogs([]*raft.Log{log}) }
 
 func (d *badDisk) StoreLogs(logs []*raft.Log) error {

@@ -38,7 +38,7 @@ func TestASnapshotOfWhatIsThereIsNotInstalled(t *testing.T) {
 				kept, _ := memory.storage(Options{})
 				network := newSimNetwork(1, 1)
 				conflict := false
-				m := mend(newSimTransport(network, 0, "n0@"), &disk{storage: kept, log: &logWriter{LogStore: memory}}, func(uint64, uint64) { conflict = true })
+				m := mend(newSimTransport(network, 0, "n0@"), &disk{storage: kept, log: newLogWriter(memory)}, func(uint64, uint64) { conflict = true })
 				defer m.Close()
 				answers, data := make(chan raft.RPCResponse, 1), bytes.NewReader([]byte("a snapshot"))
 				go func() {

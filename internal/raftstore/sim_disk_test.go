@@ -140,6 +140,9 @@ func (d *simDisk) GetLog(index uint64, entry *raft.Log) error {
 	return nil
 }
 
+// IsMonotonic tells raft that the log knows no holes, as the real one does.
+func (d *simDisk) IsMonotonic() bool { return true }
+
 func (d *simDisk) StoreLog(entry *raft.Log) error { return d.StoreLogs([]*raft.Log{entry}) }
 
 func (d *simDisk) StoreLogs(entries []*raft.Log) error {

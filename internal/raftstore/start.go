@@ -198,7 +198,7 @@ func (s *Store) config(id raft.ServerID) *raft.Config {
 // run starts raft. A directory without any state becomes that of a cluster of
 // these founders; without them it waits for a leader to tell.
 func (s *Store) run(config *raft.Config, transport raft.Transport, founders ...raft.Server) error {
-	cache, err := raft.NewLogCache(512, measured{s.disk.log, s.counts})
+	cache, err := raft.NewLogCache(512, s.disk.log)
 	if err != nil {
 		return err
 	}

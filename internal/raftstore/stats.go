@@ -22,17 +22,13 @@ type Stats struct {
 	Commands stats.Distribution // commands in each entry that was proposed here
 }
 
-// counts is what a store counts about its log.
+// counts is what a store counts about its log, beside the logWriter.
 type counts struct {
 	leaderChanges atomic.Uint64
-	entries       atomic.Uint64
-	write         *stats.Histogram
 	commands      *stats.Histogram
 }
 
-func newCounts() *counts {
-	return &counts{write: stats.NewHistogram(stats.Quick), commands: stats.NewHistogram(stats.Sizes)}
-}
+func newCounts() *counts { return &counts{commands: stats.NewHistogram(stats.Sizes)} }
 
 // RaftStats gives the figures of the log. Those of the locks are in Stats.
 func (s *Store) RaftStats() Stats {
@@ -42,8 +38,8 @@ func (s *Store) RaftStats() Stats {
 		Committed:     s.raft.CommitIndex(),
 		Applied:       s.raft.AppliedIndex(),
 		LeaderChanges: s.counts.leaderChanges.Load(),
-		Entries:       s.counts.entries.Load(),
-		Write:         s.counts.write.Read(),
+		Entries:       s.disk.log.entries.Load(),
+		Write:         s.disk.log.took.Read(),
 		Commands:      s.counts.commands.Read(),
 	}
 }
@@ -90,31 +86,4 @@ func (s *Store) watchLeader(self raft.ServerID) {
 			said = leader
 		}
 	})
-}
-
-// measured is a log that counts its writes.
-type measured struct {
-	raft.LogStore
-	counts *counts
-}
-
-// StoreLog writes one entry.
-func (m measured) StoreLog(entry *raft.Log) error { return m.StoreLogs([]*raft.Log{entry}) }
-
-// StoreLogs writes entries, and returns when they are on disk.
-func (m measured) StoreLogs(entries []*raft.Log) error {
-	began := time.Now()
-	err := m.LogStore.StoreLogs(entries)
-	m.counts.write.Since(began)
-	if err == nil {
-		m.counts.entries.Add(uint64(len(entries)))
-	}
-	return err
-}
-
-// IsMonotonic says whether entries must follow each other without a hole:
-// raft asks, and an embedded interface would hide the answer.
-func (m measured) IsMonotonic() bool {
-	inner, ok := m.LogStore.(raft.MonotonicLogStore)
-	return ok && inner.IsMonotonic()
 }
