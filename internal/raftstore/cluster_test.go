@@ -60,7 +60,8 @@ func newNode(t *testing.T, id, dir string, join ...*node) *node {
 // cable is the network of a node, and can be cut.
 type cable struct {
 	tcp
-	cut atomic.Bool
+	cut    atomic.Bool
+	silent atomic.Bool // whoever has called this node does not notice, and hears nothing any more
 }
 
 var errCut = errors.New("the cable is cut")
@@ -73,7 +74,7 @@ func (c *cable) Dial(ctx context.Context, address string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cabled{conn, c}, nil
+	return cabled{Conn: conn, cable: c}, nil
 }
 
 func (c *cable) Listen(address string) (net.Listener, error) {
@@ -92,17 +93,23 @@ func (s socket) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cabled{conn, s.cable}, nil
+	return cabled{Conn: conn, cable: s.cable, called: true}, nil
 }
 
-// cabled is a connection that carries nothing while its cable is cut.
+// cabled is a connection over a cable.
 type cabled struct {
 	net.Conn
-	cable *cable
+	cable  *cable
+	called bool // by another node
 }
+
+func (c cabled) swallows() bool { return c.called && c.cable.silent.Load() }
 
 func (c cabled) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
+	for err == nil && c.swallows() {
+		n, err = c.Conn.Read(b)
+	}
 	if c.cable.cut.Load() {
 		c.Close()
 		return 0, errCut
@@ -111,6 +118,9 @@ func (c cabled) Read(b []byte) (int, error) {
 }
 
 func (c cabled) Write(b []byte) (int, error) {
+	if c.swallows() {
+		return len(b), nil
+	}
 	if c.cable.cut.Load() {
 		c.Close()
 		return 0, errCut

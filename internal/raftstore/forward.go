@@ -211,25 +211,6 @@ func (s *Store) reroute() {
 	}
 }
 
-// observe calls reroute whenever raft hears of another leader.
-func (s *Store) observe() {
-	news := make(chan raft.Observation, 16)
-	observer := raft.NewObserver(news, true, func(o *raft.Observation) bool {
-		_, ok := o.Data.(raft.LeaderObservation)
-		return ok
-	})
-	s.raft.RegisterObserver(observer)
-	defer s.raft.DeregisterObserver(observer)
-	for {
-		select {
-		case <-news:
-			s.reroute()
-		case <-s.ctx.Done():
-			return
-		}
-	}
-}
-
 // lookAgainAfter is how long to wait before the leader is asked once more,
 // unless there is another one before.
 const lookAgainAfter = 50 * time.Millisecond

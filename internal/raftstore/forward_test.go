@@ -35,6 +35,43 @@ func TestWhatCannotBeWithdrawnMayStillHappen(t *testing.T) {
 	}
 }
 
+// Who stands in line at a leader that falls silent, and does not hang up, goes to
+// the next one.
+func TestWhoWaitsFollowsTheLeader(t *testing.T) {
+	nodes := cluster(t, "a", "b", "c")
+	leader, others := leaderOf(t, nodes)
+	answers := make(chan error, len(others))
+	for _, n := range others { // one of them will lead
+		key := n.options.Node.ID
+		lock(t, leader, holdfast.LockRequest{UID: "u", Keys: holdfast.Keys(key), Exp: time.Hour})
+		go func() {
+			_, err := n.Lock(t.Context(), holdfast.LockRequest{UID: "v", Keys: holdfast.Keys(key), Exp: time.Hour, Wait: time.Hour})
+			answers <- err
+		}()
+		await(t, leader.Store, key, func(l holdfast.Lock) bool { return len(l.Waiters) == 1 })
+	}
+	network := leader.options.Node.network.(*cable)
+	network.silent.Store(true)
+	network.cut.Store(true)
+	next, _ := leaderOf(t, others)
+	for _, n := range others {
+		if _, err := next.Force(t.Context(), holdfast.ForceRequest{Key: n.options.Node.ID}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range others {
+		select {
+		case err := <-answers:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(20 * time.Second): // before the server there gives the connection up
+			t.Fatal("who waits is still at the old leader")
+		}
+	}
+	leader.stop() // the others wait for its answers otherwise
+}
+
 // What a node has proposed, and is carried out when it does not lead any more,
 // is no grant that it can tell of: another leader has begun its life, and may
 // have ended it.

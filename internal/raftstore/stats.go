@@ -48,42 +48,49 @@ func (s *Store) RaftStats() Stats {
 // logged: a node whose disk is full elects itself many times a second.
 const settle = 500 * time.Millisecond
 
-// watchLeader counts changes of the leader from now on, and logs who it is
-// when that is not this node, which says so itself once it is ready.
+// watchLeader counts changes of the leader from now on, has requests look for
+// the new one, and logs who it is when that is not this node, which says so
+// itself once it is ready.
 func (s *Store) watchLeader(self raft.ServerID) {
-	changed := make(chan struct{}, 1)
-	s.raft.RegisterObserver(raft.NewObserver(nil, false, func(o *raft.Observation) bool {
-		if _, isLeader := o.Data.(raft.LeaderObservation); isLeader {
+	// Raft never waits for room here. One change stands for any number: who
+	// hears of it looks who leads by then.
+	changed := make(chan raft.Observation, 1)
+	s.raft.RegisterObserver(raft.NewObserver(changed, false, func(o *raft.Observation) bool {
+		_, isLeader := o.Data.(raft.LeaderObservation)
+		if isLeader {
 			s.counts.leaderChanges.Add(1)
-			select {
-			case changed <- struct{}{}:
-			default:
-			}
 		}
-		return false
+		return isLeader
 	}))
 	s.done.Go(func() {
 		said := self
+		var settled <-chan time.Time // nil while nothing has changed
 		for {
 			select {
 			case <-changed:
+				s.reroute()
+				if settled == nil {
+					settled = time.After(settle)
+				}
+			case <-settled:
+				settled = nil
+				said = s.sayLeader(self, said)
 			case <-s.ctx.Done():
 				return
 			}
-			select {
-			case <-time.After(settle):
-			case <-s.ctx.Done():
-				return
-			}
-			_, leader := s.raft.LeaderWithID()
-			switch {
-			case leader == said || leader == self:
-			case leader == "":
-				s.options.Logger.Warn("no leader is known", "term", s.raft.CurrentTerm())
-			default:
-				s.options.Logger.Info("another node leads", "leader", leader, "term", s.raft.CurrentTerm())
-			}
-			said = leader
 		}
 	})
+}
+
+// sayLeader logs who leads unless that was said before, and gives who it is.
+func (s *Store) sayLeader(self, said raft.ServerID) raft.ServerID {
+	_, leader := s.raft.LeaderWithID()
+	switch {
+	case leader == said || leader == self:
+	case leader == "":
+		s.options.Logger.Warn("no leader is known", "term", s.raft.CurrentTerm())
+	default:
+		s.options.Logger.Info("another node leads", "leader", leader, "term", s.raft.CurrentTerm())
+	}
+	return leader
 }

@@ -181,7 +181,6 @@ func (s *Store) serveNodes() {
 		stop()
 	})
 	s.done.Go(s.verify)
-	s.done.Go(s.observe)
 	s.done.Go(func() {
 		if s.enter() {
 			s.stay()
