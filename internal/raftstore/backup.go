@@ -60,39 +60,25 @@ func replay(options Options) (*Store, error) {
 }
 
 func (s *Store) replay() error {
-	var next uint64
-	metas, err := s.disk.snapshots.List()
+	newest, err := s.disk.newest()
 	if err != nil {
 		return err
 	}
-	if len(metas) > 0 {
-		meta, from, err := s.disk.snapshots.Open(metas[0].ID)
+	var next uint64
+	if newest != nil {
+		t, err := s.disk.table(newest)
 		if err != nil {
 			return err
 		}
-		if err := (machine{s}).Restore(from); err != nil {
-			return err
-		}
-		next = meta.Index + 1
+		s.keeper.Replace(t)
+		next = newest.Index + 1
 	}
-	first, err := s.disk.log.FirstIndex()
-	if err != nil {
-		return err
-	}
-	last, err := s.disk.log.LastIndex()
-	if err != nil {
-		return err
-	}
-	for index := max(next, first, 1); index <= last; index++ {
-		var entry raft.Log
-		if err := s.disk.log.GetLog(index, &entry); err != nil {
-			return err
-		}
+	return s.disk.each(next, func(entry *raft.Log) error {
 		if entry.Type == raft.LogCommand {
-			machine{s}.Apply(&entry)
+			machine{s}.Apply(entry)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // Restore makes a new data directory, of a single node, with what a backup

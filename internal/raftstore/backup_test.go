@@ -48,3 +48,37 @@ func TestABackupMakesTheSameTableWithLaterVersions(t *testing.T) {
 		t.Fatal("restored half a backup")
 	}
 }
+
+// The directory of a store that has stopped holds what its last backup did: a
+// snapshot, and of the log what came after it.
+func TestADirectoryIsBackedUp(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	var tokens []holdfast.Token
+	for _, key := range []string{"x", "y"} {
+		tokens = append(tokens, lock(t, s, holdfast.LockRequest{UID: "a", Keys: holdfast.Keys(key), Exp: time.Hour}).Tokens...)
+	}
+	if err := s.raft.Snapshot().Error(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Unlock(t.Context(), holdfast.UnlockRequest{UID: "a", Tokens: tokens[:1]}); err != nil {
+		t.Fatal(err)
+	}
+	lock(t, s, holdfast.LockRequest{UID: "b", Keys: holdfast.Keys("z"), Exp: time.Hour})
+	var last, found bytes.Buffer
+	if err := s.Backup(t.Context(), &last); err != nil {
+		t.Fatal(err)
+	}
+	if err := BackupDir(dir, &found); err == nil {
+		t.Error("the directory is in use")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := BackupDir(dir, &found); err != nil || !bytes.Equal(found.Bytes(), last.Bytes()) {
+		t.Errorf("%v, and %d bytes that should be %d", err, found.Len(), last.Len())
+	}
+	if err := BackupDir(filepath.Join(dir, "missing"), &found); err == nil {
+		t.Error("there is no such directory")
+	}
+}

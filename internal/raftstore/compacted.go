@@ -18,11 +18,11 @@ func (t *mended) behind(sent *raft.AppendEntriesRequest) *raft.AppendEntriesRequ
 	if err != nil || first > 0 && sent.PrevLogEntry >= first {
 		return sent // raft can compare the entry before them
 	}
-	metas, err := t.disk.snapshots.List()
-	if err != nil || len(metas) == 0 || sent.PrevLogEntry > metas[0].Index {
+	newest, err := t.disk.newest()
+	if err != nil || newest == nil || sent.PrevLogEntry > newest.Index {
 		return sent
 	}
-	rest, known := *sent, metas[0].Index
+	rest, known := *sent, newest.Index
 	for len(rest.Entries) > 0 && rest.Entries[0].Index <= known {
 		rest.Entries = rest.Entries[1:]
 	}

@@ -95,35 +95,68 @@ func openDir(options Options) (_ storage, err error) {
 // answered from. A tail that was torn off while it was written has never been
 // answered; opening the log has passed over it.
 func (d *disk) check(options Options) error {
-	metas, err := d.snapshots.List()
+	newest, err := d.newest()
 	if err != nil {
 		return damaged(options.Dir, err)
 	}
-	if len(metas) > 0 {
-		if err := d.checkSnapshot(metas[0].ID); err != nil {
-			return damaged(filepath.Join(options.Dir, "snapshots", metas[0].ID), err)
+	if newest != nil {
+		if _, err := d.table(newest); err != nil {
+			return damaged(filepath.Join(options.Dir, "snapshots", newest.ID), err)
 		}
-		d.members = metas[0].Configuration.Servers
+		d.members = newest.Configuration.Servers
 	}
+	err = d.each(0, func(entry *raft.Log) (err error) {
+		switch entry.Type {
+		case raft.LogCommand:
+			_, _, _, err = header(entry.Data)
+		case raft.LogConfiguration:
+			d.members = raft.DecodeConfiguration(entry.Data).Servers
+		}
+		return err
+	})
+	if err != nil {
+		return damaged(filepath.Join(options.Dir, "log"), err)
+	}
+	return nil
+}
+
+// newest gives the last snapshot; nil if there is none.
+func (d *disk) newest() (*raft.SnapshotMeta, error) {
+	metas, err := d.snapshots.List()
+	if err != nil || len(metas) == 0 {
+		return nil, err
+	}
+	return metas[0], nil
+}
+
+// table reads a snapshot.
+func (d *disk) table(snapshot *raft.SnapshotMeta) (*table.Table, error) {
+	_, file, err := d.snapshots.Open(snapshot.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return table.Read(file)
+}
+
+// each visits the entries of the log one after the other, but none before from.
+func (d *disk) each(from uint64, visit func(*raft.Log) error) error {
 	first, err := d.log.FirstIndex()
 	if err != nil {
-		return damaged(options.Dir, err)
+		return err
 	}
 	last, err := d.log.LastIndex()
 	if err != nil {
-		return damaged(options.Dir, err)
+		return err
 	}
-	for index := max(first, 1); index <= last; index++ {
+	for index := max(from, first, 1); index <= last; index++ {
 		var entry raft.Log
 		err := d.log.GetLog(index, &entry)
-		switch {
-		case err == nil && entry.Type == raft.LogCommand:
-			_, _, _, err = header(entry.Data)
-		case err == nil && entry.Type == raft.LogConfiguration:
-			d.members = raft.DecodeConfiguration(entry.Data).Servers
+		if err == nil {
+			err = visit(&entry)
 		}
 		if err != nil {
-			return damaged(fmt.Sprintf("%s, entry %d of %d to %d", filepath.Join(options.Dir, "log"), index, first, last), err)
+			return fmt.Errorf("entry %d of %d to %d: %w", index, first, last, err)
 		}
 	}
 	return nil
@@ -174,16 +207,6 @@ func (w *logWriter) stalled() time.Duration {
 		return 0
 	}
 	return time.Since(processStart) - began
-}
-
-func (d *disk) checkSnapshot(id string) error {
-	_, file, err := d.snapshots.Open(id)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	_, err = table.Read(file)
-	return err
 }
 
 func damaged(where string, err error) error {

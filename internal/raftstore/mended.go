@@ -84,7 +84,7 @@ func (t *mended) knows(sent *raft.InstallSnapshotRequest) bool {
 	if err != nil || sent.Term < term {
 		return false // raft refuses it
 	}
-	if metas, err := t.disk.snapshots.List(); err == nil && len(metas) > 0 && metas[0].Index >= sent.LastLogIndex {
+	if newest, err := t.disk.newest(); err == nil && newest != nil && newest.Index >= sent.LastLogIndex {
 		return true
 	}
 	var entry raft.Log
