@@ -88,7 +88,7 @@ func (s *Service) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.
 		})
 		switch {
 		case err != nil && stood:
-			return holdfast.Grant{}, stillInLine(err)
+			return holdfast.Grant{}, Unknown(err)
 		case err != nil:
 			return holdfast.Grant{}, err
 		case r.Status == table.Granted && ctx.Err() != nil:
@@ -137,7 +137,7 @@ func (s *Service) await(ctx context.Context, c *call, end time.Time) (_ holdfast
 	if !left && s.stopping() && !c.isOver() {
 		// The place stays: a store that keeps it will have it for the client
 		// that comes back.
-		return holdfast.Grant{}, false, stillInLine(ErrStopping())
+		return holdfast.Grant{}, false, Unknown(ErrStopping())
 	}
 	blockers, sentAway, err := s.leave(ctx, c)
 	switch {
@@ -146,20 +146,20 @@ func (s *Service) await(ctx context.Context, c *call, end time.Time) (_ holdfast
 	case c.isOver() && c.grant != nil:
 		return holdfast.Grant{}, false, s.unheard(ctx, c.grant.UID, c.grant.Tokens)
 	case left && (sentAway || err != nil):
-		return holdfast.Grant{}, false, stillInLine(context.Cause(ctx))
+		return holdfast.Grant{}, false, Unknown(context.Cause(ctx))
 	case left:
 		return holdfast.Grant{}, false, context.Cause(ctx)
 	case sentAway:
 		return holdfast.Grant{}, true, nil // even if it is too late to wait
 	case err != nil:
-		return holdfast.Grant{}, false, stillInLine(err)
+		return holdfast.Grant{}, false, Unknown(err)
 	}
 	return holdfast.Grant{}, false, holdfast.Locked(blockers)
 }
 
-// stillInLine is the answer to one whose place in line may be there still: it
-// may be granted what it asked for.
-func stillInLine(err error) error {
+// Unknown says of a refusal that what was asked may be done all the same: a
+// place in line may be there still, say. Other errors stay as they are.
+func Unknown(err error) error {
 	refusal, ok := errors.AsType[*holdfast.Error](err)
 	if !ok {
 		return err
@@ -201,7 +201,7 @@ func (s *Service) unheard(ctx context.Context, uid string, tokens []holdfast.Tok
 	if cause == ErrLost {
 		s.later(func() { s.takeBack(uid, tokens) })
 	} else if err := s.takeBack(uid, tokens); err != nil {
-		return stillInLine(cause)
+		return Unknown(cause)
 	}
 	return cause
 }

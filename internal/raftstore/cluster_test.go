@@ -364,7 +364,7 @@ func TestAnUnknownOutcomeStaysUnknownWhenTheNodeStops(t *testing.T) {
 	attempts := 0
 	_, err := viaLeader(t.Context(), s, true, func(leader) (int, error) {
 		if attempts++; attempts == 1 {
-			return 0, errUnknown("it may have happened")
+			return 0, errUnknown(nil, "it may have happened")
 		}
 		s.route.leave()
 		return 0, errNoLeader()

@@ -259,16 +259,11 @@ func viaLeader[T any](ctx context.Context, s *Store, harmless bool, ask func(lea
 	}
 }
 
-// orUnknown says of a refusal that what was asked may have been done all the
-// same, if that is so.
 func orUnknown(err error, unknown bool) error {
-	refusal, ok := errors.AsType[*holdfast.Error](err)
-	if !ok || refusal.OutcomeUnknown || !unknown {
-		return err
+	if unknown {
+		return keeper.Unknown(err)
 	}
-	told := *refusal
-	told.OutcomeUnknown = true
-	return &told
+	return err
 }
 
 // viaLeaderDo is viaLeader for what has no answer, and is done once.

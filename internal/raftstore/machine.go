@@ -110,7 +110,7 @@ func (m machine) carryOut(b *batch) {
 	for _, p := range b.proposals {
 		if !leads && (p.cmd.Op == table.Lock || p.cmd.Op == table.Extend) {
 			m.s.keeper.Follow(p.cmd)
-			m.s.reply(p, answer{err: errUnknown("this node does not lead any more")})
+			m.s.reply(p, answer{err: errUnknown(nil, "this node does not lead any more")})
 			continue
 		}
 		m.s.reply(p, answer{result: m.s.keeper.Apply(p.cmd)})

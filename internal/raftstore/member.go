@@ -181,9 +181,7 @@ func membershipError(err error) error {
 	case errors.Is(err, raft.ErrNotLeader):
 		return errNoLeader()
 	}
-	e := errUnknown("the change of the membership may not have come to pass: %v", err)
-	e.Cause = err
-	return e
+	return errUnknown(err, "the change of the membership may not have come to pass: %v", err)
 }
 
 // admit takes a node in, or gives it its vote; the leader does this.

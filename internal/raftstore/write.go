@@ -149,7 +149,7 @@ func (s *Store) losePatience() {
 func (s *Store) leaveAlone(b *batch) {
 	for _, p := range b.proposals {
 		if p.state.CompareAndSwap(waiting, left) {
-			p.answer <- answer{err: errUnknown("it was not written within %s", s.options.Patience)}
+			p.answer <- answer{err: errUnknown(nil, "it was not written within %s", s.options.Patience)}
 		}
 	}
 }
@@ -164,10 +164,8 @@ func (s *Store) fail(err error) {
 }
 
 // errUnknown says that a change may have happened.
-func errUnknown(format string, args ...any) *holdfast.Error {
-	err := holdfast.Unavailable(nil, format, args...)
-	err.OutcomeUnknown = true
-	return err
+func errUnknown(cause error, format string, args ...any) error {
+	return keeper.Unknown(holdfast.Unavailable(cause, format, args...))
 }
 
 // write takes commands from the queue and makes entries of them: all that
@@ -247,14 +245,10 @@ func refusal(err error) error {
 		errors.Is(err, raft.ErrEnqueueTimeout):
 		return errNoLeader()
 	case errors.Is(err, raft.ErrRaftShutdown):
-		e := errUnknown("the service is shutting down")
-		e.Cause = err
-		return e
+		return errUnknown(err, "the service is shutting down")
 	}
 	// The entry may be in the log of some, and may yet be carried out.
-	e := errUnknown("it could not be written for certain")
-	e.Cause = err
-	return e
+	return errUnknown(err, "it could not be written for certain")
 }
 
 func (s *Store) failQueue() {
