@@ -19,7 +19,7 @@ import (
 //
 //	holdfast/1 PURPOSE CLUSTER FROM TO
 //
-// where TO is - if any node will do. The answer is the line "ok", or "no" and
+// where FROM is for people who look on. The answer is the line "ok", or "no" and
 // a reason. So no node can ever take a word that is meant for another cluster,
 // or for another node that had this address before.
 type peers struct {
@@ -42,14 +42,13 @@ type peers struct {
 const (
 	forRaft     = "raft" // the messages of hashicorp/raft
 	forAPI      = "api"  // the API of the leader, for requests that a follower passes on
-	forQuestion = "ask"  // one question of one node to another; see question
+	forQuestion = "ask"  // questions of one node to another; see question
 )
 
 const (
 	protocol      = "holdfast/1"
 	greetWithin   = 5 * time.Second // for the first lines
 	longestLine   = 512
-	anyone        = "-"
 	refusalPrefix = "no "
 )
 
@@ -181,14 +180,12 @@ func (p *peers) understand(line string) (purpose, refusal string) {
 	if len(words) != 5 || words[0] != protocol {
 		return "", "this port is for nodes of a cluster that speak " + protocol
 	}
-	purpose, cluster, from, to := words[1], words[2], words[3], words[4]
+	purpose, cluster, to := words[1], words[2], words[4]
 	switch {
 	case cluster != p.identity.Cluster:
 		return "", fmt.Sprintf("node %s is of cluster %s, not of %s", p.identity.ID, p.identity.Cluster, cluster)
-	case to != anyone && to != p.identity.ID:
+	case to != p.identity.ID:
 		return "", fmt.Sprintf("here is node %s, not %s", p.identity.ID, to)
-	case from == p.identity.ID && to != from:
-		return "", fmt.Sprintf("there are two nodes with the ID %s", from)
 	case purpose != forRaft && purpose != forAPI && purpose != forQuestion:
 		return "", fmt.Sprintf("nothing here is for %q", purpose)
 	}
