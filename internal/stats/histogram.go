@@ -5,7 +5,6 @@
 package stats
 
 import (
-	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -87,9 +86,4 @@ func (d Distribution) Count() (n uint64) {
 		n += count
 	}
 	return n
-}
-
-// Empty gives the distribution of nothing.
-func Empty(bounds []int64) Distribution {
-	return Distribution{Bounds: bounds, Counts: slices.Repeat([]uint64{0}, len(bounds)+1)}
 }
