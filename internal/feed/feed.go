@@ -28,7 +28,7 @@ const batch = 256
 type Feed struct {
 	mu    sync.Mutex
 	ring  []holdfast.Event // the event with ID i stands at (i-first) % Kept
-	first uint64           // ID of the first event that was put into the ring
+	first uint64           // ID of the first event that was put into the ring; without one it says nothing
 	next  uint64           // ID of the next event
 
 	watchers int // how many there are
@@ -47,8 +47,7 @@ type Feed struct {
 // New gives a feed whose IDs begin with the microseconds of the wall clock,
 // so that they grow over a restart as well.
 func New() *Feed {
-	start := uint64(time.Now().UnixMicro())
-	return &Feed{first: start, next: start, renewed: make(chan struct{}), closed: make(chan struct{})}
+	return &Feed{next: uint64(time.Now().UnixMicro()), renewed: make(chan struct{}), closed: make(chan struct{})}
 }
 
 // Publish adds events and gives them their IDs. It copies them and does not
@@ -92,7 +91,6 @@ func (f *Feed) Renew() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.ring, f.next = nil, max(f.next, uint64(time.Now().UnixMicro()))
-	f.first = f.next
 	close(f.renewed)
 	f.renewed = make(chan struct{})
 }

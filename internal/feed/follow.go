@@ -46,7 +46,7 @@ func (f *Feed) goOnFrom(next uint64) {
 	if next == f.next {
 		return
 	}
-	f.ring, f.first, f.next = nil, next, next
+	f.ring, f.next = nil, next
 	if f.news != nil {
 		close(f.news)
 		f.news = nil
