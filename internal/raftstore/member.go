@@ -123,8 +123,6 @@ func (l Leading) StepDown(ctx context.Context) error {
 	case l.s.peers == nil:
 		return errAlone
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.s.options.Patience)
-	defer cancel()
 	switch err := l.s.handOver(ctx); {
 	case err == nil:
 		return nil
@@ -135,10 +133,12 @@ func (l Leading) StepDown(ctx context.Context) error {
 	}
 }
 
-// handOver has another node lead. It does not wait for longer than ctx: raft has
-// no answer for whom it has not heard when it is shut down, or when its disk
-// does not come back.
+// handOver has another node lead. It waits no longer than the store is patient:
+// raft has no answer for whom it has not heard when it is shut down, or when its
+// disk does not come back.
 func (s *Store) handOver(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
+	defer cancel()
 	answer := make(chan error, 1)
 	go func() { answer <- s.raft.LeadershipTransfer().Error() }()
 	select {

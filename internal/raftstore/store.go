@@ -220,9 +220,7 @@ func (s *Store) Close() error {
 func (s *Store) Stop() {
 	s.stopping.Do(func() {
 		if s.peers != nil && s.leading.Load() && len(s.servers()) > 1 {
-			ctx, cancel := context.WithTimeout(s.ctx, s.options.Patience)
-			defer cancel()
-			if err := s.handOver(ctx); err != nil {
+			if err := s.handOver(s.ctx); err != nil {
 				s.options.Logger.Warn("no other node has taken over before this one stops", "error", err)
 			}
 		}
