@@ -243,18 +243,20 @@ func (s *Store) Ready(context.Context) error {
 // cluster goes on without this node.
 func (s *Store) Failed() <-chan error { return s.failed }
 
-// awaitReady waits until the log has been replayed and the store leads.
+// awaitReady waits until somebody leads: a store that is alone, that its log has
+// been replayed.
 func (s *Store) awaitReady(ctx context.Context) error {
-	ticker := time.NewTicker(time.Millisecond)
-	defer ticker.Stop()
-	for !s.leading.Load() {
+	for {
+		leader, changed := s.leader()
+		if leader != nil {
+			return nil
+		}
 		select {
-		case <-ticker.C:
+		case <-changed:
 		case <-ctx.Done():
 			return fmt.Errorf("the store did not become ready: %w", context.Cause(ctx))
 		}
 	}
-	return nil
 }
 
 func errNoLeader() *holdfast.Error {

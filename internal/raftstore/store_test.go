@@ -297,3 +297,19 @@ func TestAClosedStoreIsNotRead(t *testing.T) {
 		}
 	}
 }
+
+// Who opens a store does not wait for longer than it wants to, and leaves
+// nothing open.
+func TestOpeningEndsWithItsContext(t *testing.T) {
+	dir := t.TempDir()
+	open(t, dir).Close()
+	d := &badDisk{}
+	d.full.Store(true) // so that it never leads
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err := Open(ctx, Options{Dir: dir, Logger: slog.New(slog.DiscardHandler), openStorage: d.storage})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("opened on a full disk: %v", err)
+	}
+	open(t, dir)
+}
