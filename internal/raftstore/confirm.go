@@ -143,25 +143,8 @@ func (s *Store) askForTerm(ctx context.Context, other *confirmer, node raft.Serv
 		c.mu.Lock()
 		round := c.round // before the question is sent
 		c.mu.Unlock()
-		var r reply
-		var err error
-		for range 2 { // a connection that was not used for long may be closed
-			reused := line != nil
-			if !reused {
-				line, err = s.questions(ctx, node)
-			}
-			if err == nil {
-				r, err = line.ask(question{Op: askTerm})
-			}
-			if err == nil {
-				break
-			}
-			line.close()
-			line = nil
-			if !reused {
-				break
-			}
-		}
+		next, r, err := s.askOver(ctx, line, node, question{Op: askTerm})
+		line = next
 		c.mu.Lock()
 		if err == nil && r.Refusal == "" {
 			other.answered, other.term = round, r.Term

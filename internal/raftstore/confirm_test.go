@@ -45,3 +45,33 @@ func TestALeaderIsConfirmedByAMajority(t *testing.T) {
 	}
 	others[1].options.Node.network.(*cable).cut.Store(false)
 }
+
+// A connection for questions serves for many; one that was closed meanwhile is
+// noticed only then, and is no reason not to ask.
+func TestAQuestionOutlivesItsConnection(t *testing.T) {
+	n := newNode(t, "a", t.TempDir()).start()
+	awaitVoters(t, n)
+	ask := func(line *questions) (*questions, error) {
+		line, r, err := n.askOver(t.Context(), line, n.peers.self(), question{Op: askTerm})
+		if err == nil && r.Term == 0 {
+			t.Errorf("the answer is %+v", r)
+		}
+		return line, err
+	}
+	first, err := ask(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if same, err := ask(first); err != nil || same != first {
+		t.Fatalf("not over the same: %v", err)
+	}
+	first.conn.Close()
+	second, err := ask(first)
+	if err != nil || second == first {
+		t.Fatalf("over one that is closed: %v", err)
+	}
+	n.options.Node.network.(*cable).cut.Store(true)
+	if line, err := ask(second); err == nil || line != nil {
+		t.Error("nobody can be asked")
+	}
+}

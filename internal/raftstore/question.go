@@ -91,12 +91,31 @@ func (q *questions) close() {
 func (s *Store) ask(ctx context.Context, node raft.ServerAddress, q question) (reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, greetWithin)
 	defer cancel()
+	line, r, err := s.askOver(ctx, nil, node, q)
+	line.close()
+	return r, err
+}
+
+// askOver asks over a connection that there may be, and gives the one to go on
+// with; nil if there is none. One that was not used for long may be closed: then
+// it calls anew, once.
+func (s *Store) askOver(ctx context.Context, line *questions, node raft.ServerAddress, q question) (*questions, reply, error) {
+	if line != nil {
+		if r, err := line.ask(q); err == nil {
+			return line, r, nil
+		}
+		line.close()
+	}
 	line, err := s.questions(ctx, node)
 	if err != nil {
-		return reply{}, err
+		return nil, reply{}, err
 	}
-	defer line.close()
-	return line.ask(q)
+	r, err := line.ask(q)
+	if err != nil {
+		line.close()
+		return nil, reply{}, err
+	}
+	return line, r, nil
 }
 
 // answer takes a connection with questions, and answers them until it ends.
