@@ -94,8 +94,9 @@ func (k *Keeper) Follow(cmd *table.Command) {
 	k.apply(cmd, false)
 }
 
-// Apply carries out a command and all that follows from it. If it is a Lock
-// that stands in line, somebody must await or abandon the result.
+// Apply carries out a command and all that follows from it. The result of a Lock
+// must get to who asked, or to [Service.Abandon]: a grant of which its owner is
+// not told is to be taken back, and a place at which nobody waits to be left.
 func (k *Keeper) Apply(cmd *table.Command) Result {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -34,8 +34,8 @@ type Options struct {
 	Patience time.Duration
 
 	// KeepPlaces is how long a place in line at which nobody waits is kept for
-	// its client to come back, after a restart or a change of leader. Zero
-	// means 5 s.
+	// its client to come back: after a restart, a change of leader, or the end
+	// of the node through which it asked. Zero means 5 s.
 	KeepPlaces time.Duration
 
 	// SnapshotEvery is after how many entries of the log a snapshot is taken.
