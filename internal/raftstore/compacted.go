@@ -13,6 +13,9 @@ import "github.com/hashicorp/raft"
 //
 // What is in a snapshot is committed, and so every leader that raft still
 // listens to has the same. It is left out, and nothing need be compared.
+//
+// Raft may write to the log, and drop entries, while this looks at it. Then raft
+// may refuse what it gets, and the leader sends it again.
 func (t *mended) behind(sent *raft.AppendEntriesRequest) *raft.AppendEntriesRequest {
 	first, err := t.disk.log.FirstIndex()
 	if err != nil || first > 0 && sent.PrevLogEntry >= first {

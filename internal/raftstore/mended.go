@@ -58,6 +58,7 @@ func (t *mended) pass() {
 		case rpc := <-t.transport.Consumer():
 			switch sent := rpc.Command.(type) {
 			case *raft.InstallSnapshotRequest:
+				t.awaitRaft()
 				if t.knows(sent) {
 					t.accept(rpc, sent)
 					continue
@@ -76,6 +77,23 @@ func (t *mended) pass() {
 	}
 }
 
+// awaitRaft returns when raft is done with the messages that it was given: it
+// takes one after the other, and refuses this one, which says nothing. Else it
+// might write what a snapshot that comes behind holds, and more, just after the
+// log was looked at.
+func (t *mended) awaitRaft() {
+	refused := make(chan raft.RPCResponse, 1)
+	select {
+	case t.rpcs <- raft.RPC{RespChan: refused}:
+	case <-t.over:
+		return
+	}
+	select {
+	case <-refused:
+	case <-t.over:
+	}
+}
+
 // knows says whether all that a snapshot is made of is on the disk of this
 // node: in a snapshot of its own, or in its log, which is the same as the
 // leader's up to any entry that is.
@@ -84,11 +102,13 @@ func (t *mended) knows(sent *raft.InstallSnapshotRequest) bool {
 	if err != nil || sent.Term < term {
 		return false // raft refuses it
 	}
-	if newest, err := t.disk.newest(); err == nil && newest != nil && newest.Index >= sent.LastLogIndex {
-		return true
-	}
 	var entry raft.Log
 	if t.disk.log.GetLog(sent.LastLogIndex, &entry) == nil && entry.Term == sent.LastLogTerm {
+		return true
+	}
+	// What raft drops from the log, which it may do at any time, is in a snapshot
+	// before: so that is looked at later.
+	if newest, err := t.disk.newest(); err == nil && newest != nil && newest.Index >= sent.LastLogIndex {
 		return true
 	}
 	if last, err := t.disk.log.LastIndex(); err == nil && last > sent.LastLogIndex {
