@@ -23,11 +23,18 @@ func quick(url string) Options {
 
 func openQuick(t testing.TB, url string) *Store {
 	t.Helper()
+	s := openMortal(t, url)
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// openMortal opens a store that is to vanish: nobody closes it.
+func openMortal(t testing.TB, url string) *Store {
+	t.Helper()
 	s, err := New(t.Context(), quick(url))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.Close() })
 	return s
 }
 
@@ -335,10 +342,7 @@ func TestLeastPermissions(t *testing.T) {
 func TestServerDies(t *testing.T) {
 	server := redistest.Start(t)
 	s := openQuick(t, server.URL())
-	dead, err := New(t.Context(), quick(server.URL()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	dead := openMortal(t, server.URL())
 	holder := lock(t, s, "a", "x", time.Minute)
 	ctx, cancel := context.WithCancel(t.Context())
 	for _, uid := range []string{"b", "c"} {
@@ -373,10 +377,7 @@ func TestServerDies(t *testing.T) {
 func TestGrantToADeadServerIsTakenBack(t *testing.T) {
 	server := redistest.Start(t)
 	s := openQuick(t, server.URL())
-	dead, err := New(t.Context(), quick(server.URL()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	dead := openMortal(t, server.URL())
 	holder := lock(t, s, "a", "x", time.Minute)
 	go dead.Lock(context.Background(), holdfast.LockRequest{UID: "b", Keys: holdfast.Keys("x"), Exp: time.Minute, Wait: time.Minute})
 	redistest.Eventually(t, "b stands in line", func() bool { return inLine(t, s, "b", "x") })
@@ -392,10 +393,7 @@ func TestEndIsNoticedElsewhere(t *testing.T) {
 	server := redistest.Start(t)
 	s := openQuick(t, server.URL())
 	for range 5 {
-		owner, err := New(t.Context(), quick(server.URL()))
-		if err != nil {
-			t.Fatal(err)
-		}
+		owner := openMortal(t, server.URL())
 		const life = 300 * time.Millisecond
 		began := time.Now()
 		lock(t, owner, "a", "x", life)
@@ -423,10 +421,7 @@ func TestEndIsNoticedElsewhere(t *testing.T) {
 func TestAShortHoldOfADeadServersWaiterIsKnown(t *testing.T) {
 	server := redistest.Start(t)
 	s := openOver(t, server.URL())
-	dead, err := New(t.Context(), quick(server.URL()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	dead := openMortal(t, server.URL())
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	held := lock(t, s, "a", "x", time.Minute)
