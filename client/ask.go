@@ -64,7 +64,10 @@ func (c *Client) ask(ctx context.Context, call *call) ([]byte, error) {
 	t := trial{patience: c.patience}
 	for {
 		index := c.current.Load()
-		began := now()
+		var began instant
+		if t.count > 0 {
+			began = now() // a system call: the first attempt, mostly the only one, goes without
+		}
 		body, trouble := c.attempt(ctx, index, call)
 		if trouble == nil {
 			return body, nil
@@ -80,7 +83,7 @@ func (c *Client) ask(ctx context.Context, call *call) ([]byte, error) {
 		if trouble.again {
 			c.leave(index)
 		}
-		t.failed(trouble, began.since())
+		t.failed(trouble, began)
 		if !trouble.again || call.once && trouble.OutcomeUnknown {
 			return nil, t.verdict(trouble)
 		}
@@ -112,10 +115,10 @@ type trial struct {
 	unknown  bool          // an attempt may have done what was asked
 }
 
-// failed notes an attempt that took so long.
-func (t *trial) failed(trouble *trouble, took time.Duration) {
+// failed notes an attempt that began then; of the first it does not matter.
+func (t *trial) failed(trouble *trouble, began instant) {
 	// Who stood in line for long was served until just now.
-	if t.count == 0 || took > t.patience {
+	if t.count == 0 || began.since() > t.patience {
 		t.began, t.pause = now(), 0
 	}
 	t.count++

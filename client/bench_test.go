@@ -20,6 +20,8 @@ import (
 //
 //	go test -run '^$' -bench Pairs -benchtime 200000x ./client
 func BenchmarkPairs(b *testing.B) {
+	client.UseRealClock() // reading it is part of a call
+	defer client.UseTestClock()
 	for _, goroutines := range []int{1, 64, 256} {
 		for _, plain := range []bool{false, true} {
 			name := map[bool]string{false: "stream", true: "plain"}[plain]

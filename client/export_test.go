@@ -15,6 +15,9 @@ func UseTestClock() {
 	withSuspension = func() time.Duration { return time.Duration(suspended.Load()) }
 }
 
+// UseRealClock takes it back.
+func UseRealClock() { withSuspension = sinceBoot }
+
 // SinceBoot is the clock that UseTestClock takes away.
 func SinceBoot() time.Duration { return sinceBoot() }
 

@@ -33,14 +33,20 @@ func (c *Client) lock(ctx context.Context, req asked) (holdfast.Grant, time.Dura
 		return holdfast.Grant{}, 0, err
 	}
 	normal.Exp = req.Exp
-	began, wait := now(), normal.Wait
+	wait := normal.Wait
+	var began instant
+	if wait > 0 {
+		began = now()
+	}
 	call := &call{
 		method: http.MethodPost,
 		path:   "lock",
 		op:     wire.OpLock,
 		bind:   req.bind,
 		body: func() ([]byte, time.Duration) {
-			normal.Wait = max(0, wait-began.since())
+			if wait > 0 {
+				normal.Wait = max(0, wait-began.since())
+			}
 			return wire.AppendLock(newBody(), normal), normal.Wait
 		},
 		grants: true,
