@@ -69,6 +69,7 @@ type watch struct {
 	response *http.Response
 	lines    *bufio.Reader
 	cancel   context.CancelFunc
+	quiet    *time.Timer // cancels; runs while a line is waited for
 }
 
 // open begins the stream at the first server that answers.
@@ -94,6 +95,8 @@ func (w *watch) open(ctx context.Context) error {
 		}
 		w.response, w.cancel = response, cancel
 		w.lines = bufio.NewReader(response.Body)
+		w.quiet = time.AfterFunc(silence, cancel)
+		w.quiet.Stop()
 		return nil
 	}
 	_, err := c.ask(ctx, call)
@@ -147,9 +150,9 @@ func (w *watch) next() (holdfast.Event, error) {
 	var id, event string
 	var data []byte
 	for {
-		quiet := time.AfterFunc(silence, w.cancel)
+		w.quiet.Reset(silence)
 		line, err := w.lines.ReadBytes('\n')
-		quiet.Stop()
+		w.quiet.Stop()
 		if err != nil {
 			w.response.Body.Close()
 			return holdfast.Event{}, err

@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"holdfast"
 	"holdfast/client"
@@ -69,4 +71,54 @@ func TestWatchEndsWithAnErrorWhenNobodyAnswers(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
+}
+
+// Whoever is only slow, or has nothing to tell, is not left; whoever is silent is.
+func TestWatchLeavesAServerThatIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		state := store(t)
+		n.serve(t, "a", state)
+		n.serve(t, "b", state)
+		transport := &http.Transport{DialContext: n.dial}
+		defer transport.CloseIdleConnections()
+		count := &counted{RoundTripper: transport}
+		c := connectWith(t, client.Options{Transport: count}, "a", "b")
+		events, err := c.Watch(t.Context(), holdfast.WatchRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		change := func(uid string) {
+			if _, err := state.Lock(t.Context(), holdfast.LockRequest{UID: uid, Keys: holdfast.Keys(uid), Exp: 24 * time.Hour}); err != nil {
+				t.Error(err)
+			}
+		}
+		var cut time.Time
+		step := 0
+		time.AfterFunc(time.Hour, func() { change("first") })
+		for e, err := range events {
+			if err != nil || e.Type != holdfast.EventGranted {
+				t.Fatalf("%v, %v", e, err)
+			}
+			switch step++; step {
+			case 1: // the server had nothing to tell
+				time.Sleep(50 * time.Second) // and now nobody listens
+				change("second")
+				continue
+			case 2:
+				if asked := count.others.Load(); asked != 1 {
+					t.Errorf("it was asked %d times", asked)
+				}
+				n.setCut(true)
+				cut = time.Now()
+				time.AfterFunc(50*time.Second, func() { n.setCut(false) })
+				change("third")
+				continue
+			}
+			if passed := time.Since(cut); passed > time.Minute || count.others.Load() < 2 {
+				t.Errorf("it was left after %v, and asked %d times", passed, count.others.Load())
+			}
+			break
+		}
+	})
 }
