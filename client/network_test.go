@@ -19,6 +19,7 @@ type network struct {
 	mu        sync.Mutex
 	listeners map[string]*listener
 	cut       bool
+	held      chan struct{} // nil, or what clients write waits for it
 	delay     time.Duration // of answers
 }
 
@@ -77,6 +78,30 @@ func (n *network) isCut() bool {
 	return n.cut
 }
 
+// hold lets what clients write wait until it is released.
+func (n *network) hold() (release func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	held := make(chan struct{})
+	n.held = held
+	return func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.held = nil
+		close(held)
+	}
+}
+
+// waitHeld waits while what clients write is held.
+func (n *network) waitHeld() {
+	n.mu.Lock()
+	held := n.held
+	n.mu.Unlock()
+	if held != nil {
+		<-held
+	}
+}
+
 // slow lets every answer take so long.
 func (n *network) slow(delay time.Duration) {
 	n.mu.Lock()
@@ -131,6 +156,8 @@ func (w *wire) Read(p []byte) (int, error) { return w.in.Read(p) }
 func (w *wire) Write(p []byte) (int, error) {
 	if w.answers {
 		time.Sleep(w.network.answersTake())
+	} else {
+		w.network.waitHeld()
 	}
 	if w.network.isCut() {
 		return len(p), nil

@@ -18,6 +18,12 @@ import (
 // keptBuffer is the largest buffer that waits for the next message.
 const keptBuffer = 256 << 10
 
+// fullMessage is how many bytes are gathered into one message: so many that
+// more would save little, and few enough for a server that takes less than
+// most do; too few also for more requests than it takes, since each has some
+// bytes. A call that is larger goes alone.
+const fullMessage = 64 << 10
+
 // streamCalls is how many calls one connection carries at once; the server
 // takes as many. What is beyond goes as a request of its own.
 const streamCalls = 4096
@@ -35,7 +41,8 @@ type stream struct {
 	calls    map[uint64]*sent // that have no answer yet, by id
 	spare    []*sent          // that have been answered, to be used again
 	last     uint64           // id given
-	unsent   []byte           // requests that wait to be written, as an array not closed yet
+	full     [][]byte         // messages that wait to be written, and take no more requests
+	unsent   []byte           // requests that wait after them, as an array not closed yet
 	count    int              // of them
 	written  uint64           // the last id that was, or is being, written
 	wake     chan struct{}    // there is something to write
@@ -159,7 +166,7 @@ func (s *stream) send(op wire.Op, bind bool, body []byte, limit time.Duration) (
 	s.last++
 	call.id = s.last
 	s.calls[call.id] = call
-	s.put()
+	s.put(len(body))
 	s.unsent = wire.AppendCall(s.unsent, call.id, op, bind, body)
 	return call, nil
 }
@@ -172,13 +179,20 @@ func (s *stream) answered(call *sent) {
 	s.spare = append(s.spare, call)
 }
 
-// put makes room for one more request, and wakes who writes.
-func (s *stream) put() {
+// put makes room for one more request, of about so many bytes, and wakes who
+// writes.
+func (s *stream) put(size int) {
+	if s.count > 0 && len(s.unsent)+size > fullMessage {
+		s.full = append(s.full, closed(s.unsent, s.count))
+		s.unsent, s.count = nil, 0
+	}
 	if s.count == 0 {
 		s.unsent = append(s.unsent[:0], '[')
-		select {
-		case s.wake <- struct{}{}:
-		default:
+		if len(s.full) == 0 { // otherwise it has been woken, and has not come yet
+			select {
+			case s.wake <- struct{}{}:
+			default:
+			}
 		}
 	} else {
 		s.unsent = append(s.unsent, ',')
@@ -186,12 +200,20 @@ func (s *stream) put() {
 	s.count++
 }
 
+// closed is the message of so many requests: one as it is, or an array.
+func closed(requests []byte, count int) []byte {
+	if count == 1 {
+		return requests[1:]
+	}
+	return append(requests, ']')
+}
+
 // withdraw asks the server to give up a call.
 func (s *stream) withdraw(id uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err == nil {
-		s.put()
+		s.put(0)
 		s.unsent = wire.AppendCancel(s.unsent, id)
 	}
 }
@@ -218,6 +240,7 @@ func (s *stream) mayBeHeard(id uint64) bool {
 // write writes what there is to write, until the connection ends.
 func (s *stream) write() {
 	var message []byte
+	var texts [][]byte
 	for {
 		select {
 		case <-s.wake:
@@ -232,32 +255,32 @@ func (s *stream) write() {
 		}
 		count := s.count
 		message, s.unsent = s.unsent, message
-		s.count, s.written = 0, s.last
+		texts = append(append(texts[:0], s.full...), closed(message, count))
+		s.full, s.count, s.written = nil, 0, s.last
 		s.mu.Unlock()
-		text := append(message, ']')
-		if count == 1 {
-			text = message[1:]
+		for _, text := range texts {
+			if err := s.socket.WriteMessage(websocket.TextMessage, text); err != nil {
+				s.close(err)
+				return
+			}
 		}
-		if err := s.socket.WriteMessage(websocket.TextMessage, text); err != nil {
-			s.close(err)
-			return
-		}
+		clear(texts)
 		if cap(message) > keptBuffer {
 			message = nil
 		}
 	}
 }
 
-// gather lets the others run until nobody has more to ask: one message with
-// many requests costs little more than one with one.
+// gather lets the others run until nobody has more to ask, or a message is
+// full: one with many requests costs little more than one with one.
 func (s *stream) gather() {
 	const enough = 8
 	before := 0
 	for range enough {
 		s.mu.Lock()
-		count := s.count
+		count, full := s.count, len(s.full) > 0
 		s.mu.Unlock()
-		if count == before {
+		if count == before || full {
 			return
 		}
 		before = count

@@ -153,6 +153,66 @@ func TestThousandsOfCallsAtOnce(t *testing.T) {
 	inLine(0)
 }
 
+// What waits while the connection is busy can be more than a server takes in
+// one message: in bytes, or in requests and withdrawals.
+func TestWhatWaitsIsWrittenInParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		n.serve(t, "one", store(t))
+		transport := &http.Transport{DialContext: n.dial}
+		defer transport.CloseIdleConnections()
+		count := &counted{RoundTripper: transport}
+		c := connectWith(t, client.Options{Transport: count}, "one")
+		if _, err := c.Lock(t.Context(), holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Exp: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		ask := func(keys ...string) {
+			if _, err := c.Check(t.Context(), keys); err != nil {
+				t.Error(err)
+			}
+		}
+		busy := func() (release func()) {
+			release = n.hold()
+			all.Go(func() { ask("y") })
+			synctest.Wait() // it is being written
+			return release
+		}
+
+		release := busy()
+		keys := make([]string, 100)
+		for i := range keys {
+			keys[i] = fmt.Sprintf("%0*d", holdfast.MaxKey, i)
+		}
+		for range 50 {
+			all.Go(func() { ask(keys...) })
+		}
+		synctest.Wait()
+		release()
+		all.Wait()
+
+		release = busy()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		for i := range 2100 {
+			all.Go(func() {
+				_, err := c.Lock(ctx, holdfast.LockRequest{UID: fmt.Sprint(i), Keys: holdfast.Keys("x"), Exp: time.Hour, Wait: time.Hour})
+				if err != errEnough {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		cancel(errEnough)
+		synctest.Wait()
+		release()
+		all.Wait()
+		ask("y")
+		if count.streams.Load() != 1 || count.others.Load() != 0 {
+			t.Errorf("%d streams, %d other requests", count.streams.Load(), count.others.Load())
+		}
+	})
+}
+
 // proxy stands between a client and a server.
 type proxy struct {
 	*httputil.ReverseProxy
