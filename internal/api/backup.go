@@ -25,7 +25,7 @@ func (h *Handler) backup(x *exchange) error {
 	if err == nil {
 		err = out.Flush()
 	}
-	if x.written {
+	if x.answered() {
 		h.audit(x, "backup", slog.Bool("whole", err == nil))
 	}
 	return err
@@ -36,7 +36,7 @@ func (h *Handler) backup(x *exchange) error {
 type late struct{ x *exchange }
 
 func (l late) Write(b []byte) (int, error) {
-	if !l.x.written {
+	if !l.x.answered() {
 		l.x.stream(typeBytes)
 	}
 	return l.x.writer.Write(b)

@@ -42,13 +42,12 @@ type exchange struct {
 	out []byte // the body of the answer, appended to by the call
 
 	contentType []string
-	written     bool
 
 	began     time.Time // when the request came
 	route     *route    // nil until it is found
 	operation string    // what is asked for, in one word
 	id        string    // of the request; empty if it has none
-	status    int       // of the answer; zero if there is none
+	status    int       // of the answer; zero until it begins
 	outcome   string    // what came of it, in one word; see record
 }
 
@@ -73,7 +72,6 @@ func (x *exchange) free() {
 
 // write sends the answer that the call has appended.
 func (x *exchange) write(status int) {
-	x.written = true
 	if &x.contentType[0] == &typeJSON[0] {
 		x.out = append(x.out, '\n')
 	}
@@ -86,16 +84,18 @@ func (x *exchange) write(status int) {
 	_, _ = x.writer.Write(x.out) // an error means that the client has gone
 }
 
-// begin sends the header.
+// begin sends the header. From then on there is no other answer.
 func (x *exchange) begin(status int) {
 	x.status = status
 	x.writer.WriteHeader(status)
 }
 
+// answered says whether something of the answer has been sent.
+func (x *exchange) answered() bool { return x.status != 0 }
+
 // stream begins an answer that has no end yet. Whoever calls it writes the
 // rest; an error afterwards can only cut the answer off.
 func (x *exchange) stream(contentType []string) endless {
-	x.written = true
 	x.writer.Header()["Content-Type"] = contentType
 	x.writer.Header()["Cache-Control"] = noStore
 	x.begin(http.StatusOK)

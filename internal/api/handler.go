@@ -148,10 +148,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	err := h.serve(x)
 	switch {
-	case x.written && err != nil:
+	case x.answered() && err != nil:
 		x.outcome = outcomeGone
 		panic(http.ErrAbortHandler) // half an answer cannot be taken back
-	case x.written:
+	case x.answered():
 	case err != nil:
 		h.refuse(x, err)
 	default:
@@ -228,7 +228,7 @@ func (h *Handler) rescue(x *exchange) {
 		panic(value)
 	}
 	refusal := h.panicked(x.nameIt(), x.request.Method, x.request.URL.Path, value)
-	if x.written {
+	if x.answered() {
 		x.outcome = outcomeGone
 		panic(http.ErrAbortHandler) // half an answer cannot be taken back
 	}

@@ -33,13 +33,13 @@ func (x *exchange) file(name string) error {
 		header[name] = value
 	}
 	header.Set("ETag", file.ETag)
-	x.written = true
 	if strings.Contains(x.request.Header.Get("If-None-Match"), file.ETag) {
-		x.writer.WriteHeader(http.StatusNotModified)
+		x.begin(http.StatusNotModified)
 		return nil
 	}
 	header.Set("Content-Type", file.Type)
 	header.Set("Content-Length", strconv.Itoa(len(file.Content)))
+	x.begin(http.StatusOK)
 	_, _ = x.writer.Write(file.Content) // an error means that the client has gone
 	return nil
 }

@@ -145,7 +145,7 @@ func (s Stats) Count() (n uint64) {
 // record writes down what came of a request.
 func (h *Handler) record(x *exchange) {
 	switch {
-	case !x.written:
+	case !x.answered():
 		x.outcome = outcomeGone
 	case x.outcome == "":
 		x.outcome = outcomeOK
@@ -183,7 +183,7 @@ func (h *Handler) metrics(x *exchange) error {
 	if h.options.Metrics == nil {
 		return notFound(x.request.URL.Path)
 	}
-	x.written, x.status = true, http.StatusOK
+	x.status = http.StatusOK
 	h.options.Metrics.ServeHTTP(x.writer, x.request)
 	return nil
 }

@@ -87,6 +87,7 @@ func TestAccessLog(t *testing.T) {
 		{"POST", "/lock", `{"uid":"v"}`, "POST /lock 400 invalid"},
 		{"GET", "/locks/secret", "", "GET /locks/{key} 200 ok"},
 		{"HEAD", "/locks?prefix=secret", "", "HEAD /locks 200 ok"},
+		{"GET", "/ui/main.js", "", "GET /ui/{file} 200 ok"},
 		{"GET", "/secret", "", "GET  404 not_found"},
 		{"UNLIKELYMETHOD", "/lock", "", "UNLIKEL  405 method_not_allowed"},
 	} {

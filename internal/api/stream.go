@@ -86,12 +86,12 @@ func (h *Handler) openStream(x *exchange) error {
 	}
 	defer leave()
 	socket, err := upgrader.Upgrade(x.writer, x.request, http.Header{headerRequestID: x.writer.Header()[headerRequestID]})
+	if _, refused := errors.AsType[websocket.HandshakeError](err); !refused { // the connection is not net/http's any more
+		x.status = http.StatusSwitchingProtocols
+	}
 	if err != nil {
-		_, refused := errors.AsType[websocket.HandshakeError](err)
-		x.written = !refused
 		return holdfast.Invalid("Upgrade: %v", err)
 	}
-	x.written, x.status = true, http.StatusSwitchingProtocols
 	s := &stream{handler: h, id: x.id, socket: socket, calls: map[uint64]context.CancelCauseFunc{}, tied: map[tie]time.Time{}}
 	s.changed.L = &s.mu
 	s.ctx, s.end = context.WithCancelCause(context.WithoutCancel(x.request.Context()))
