@@ -7,26 +7,17 @@ import (
 	"holdfast/internal/wire"
 )
 
-// lock is POST /lock.
-func (h *Handler) lock(x *exchange) error { return h.answer(x, wire.OpLock, wire.LockFields) }
-
-// unlock is POST /unlock.
-func (h *Handler) unlock(x *exchange) error { return h.answer(x, wire.OpUnlock, wire.UnlockFields) }
-
-// check is POST /check.
-func (h *Handler) check(x *exchange) error { return h.answer(x, wire.OpCheck, wire.CheckFields) }
-
-// extend is POST /extend.
-func (h *Handler) extend(x *exchange) error { return h.answer(x, wire.OpExtend, wire.ExtendFields) }
-
-func (h *Handler) answer(x *exchange, op wire.Op, allowed wire.Fields) error {
-	body, err := x.decode(allowed, h.options.Limits.Body)
-	if err != nil {
+// calling answers a route whose body is a call.
+func calling(op wire.Op, allowed wire.Fields) func(*Handler, *exchange) error {
+	return func(h *Handler, x *exchange) error {
+		body, err := x.decode(allowed, h.options.Limits.Body)
+		if err != nil {
+			return err
+		}
+		x.operation = operation(op, &body)
+		x.out, err = h.do(x.request.Context(), nil, op, &body, x.out)
 		return err
 	}
-	x.operation = operation(op, &body)
-	x.out, err = h.do(x.request.Context(), nil, op, &body, x.out)
-	return err
 }
 
 // do carries out a call, whichever way it came, and appends its answer to out.

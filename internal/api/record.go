@@ -35,38 +35,6 @@ const (
 	operationNone = "none"      // refused before a route was found
 )
 
-// operations are what the routes are called in figures, in the order of
-// routes.
-var operations = nameOperations(routes)
-
-func nameOperations(routes []route) (names []string) {
-	for _, route := range routes {
-		name := strings.Trim(route.path, "/")
-		switch route.method + " " + route.path {
-		case "GET /locks":
-			name = "list"
-		case "GET /locks/{key}":
-			name = "get"
-		case "DELETE /locks/{key}":
-			name = "force"
-		case "DELETE /locks":
-			name = "forceNamed"
-		case "GET /":
-			name = "page"
-		case "GET /ui/{file}":
-			name = "file"
-		case "DELETE /cluster/nodes/{id}":
-			name = "removeNode"
-		case "POST /cluster/step-down":
-			name = "stepDown"
-		case "GET /openapi.yaml":
-			name = "openapi"
-		}
-		names = append(names, name)
-	}
-	return names
-}
-
 // operation is what a call is called in figures.
 func operation(op wire.Op, body *wire.Request) string {
 	if op == wire.OpLock && body.Wait > 0 {
@@ -99,7 +67,11 @@ type tally struct {
 
 func newTally() *tally {
 	t := &tally{requests: map[string]map[string]*stats.Histogram{}}
-	for _, operation := range slices.Concat(operations, []string{operationWait, operationNone}) {
+	operations := []string{operationWait, operationNone}
+	for _, route := range routes {
+		operations = append(operations, route.operation)
+	}
+	for _, operation := range operations {
 		byOutcome := map[string]*stats.Histogram{}
 		for _, outcome := range outcomes {
 			byOutcome[outcome] = stats.NewHistogram(stats.Quick)

@@ -351,9 +351,9 @@ func TestOperationsAreThoseOfTheDocument(t *testing.T) {
 			documented[strings.ToUpper(method)+" "+path] = operation.OperationId
 		}
 	}
-	for i, route := range routes {
-		if want := documented[route.method+" "+route.path]; operations[i] != want {
-			t.Errorf("%s %s is %q in figures and %q in the document", route.method, route.path, operations[i], want)
+	for _, route := range routes {
+		if want := documented[route.method+" "+route.path]; route.operation != want {
+			t.Errorf("%s %s is %q in figures and %q in the document", route.method, route.path, route.operation, want)
 		}
 	}
 }

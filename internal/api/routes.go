@@ -7,41 +7,43 @@ import (
 	"strings"
 
 	"holdfast"
+	"holdfast/internal/wire"
 )
 
 // route is a row of the table of routes.
 type route struct {
-	method string
-	path   string   // {…} stands for one segment, and can only be the last
-	query  []string // the parameters that it takes
-	who    access   // who may use it
-	call   func(*Handler, *exchange) error
+	method    string
+	path      string   // {…} stands for one segment, and can only be the last
+	operation string   // its operationId in openapi.yaml, and its name in figures
+	query     []string // the parameters that it takes
+	who       access   // who may use it
+	call      func(*Handler, *exchange) error
 }
 
 // routes is all that the service answers. A path with GET answers HEAD too.
 var routes = []route{
-	{http.MethodPost, "/lock", nil, callers, (*Handler).lock},
-	{http.MethodPost, "/unlock", nil, callers, (*Handler).unlock},
-	{http.MethodPost, "/check", nil, callers, (*Handler).check},
-	{http.MethodPost, "/extend", nil, callers, (*Handler).extend},
-	{http.MethodGet, "/locks", []string{"prefix", "uid", "waited", "limit", "after"}, callers, (*Handler).list},
-	{http.MethodDelete, "/locks", []string{"key", "reason"}, callers, (*Handler).forceNamed},
-	{http.MethodGet, "/locks/{key}", nil, callers, (*Handler).get},
-	{http.MethodDelete, "/locks/{key}", []string{"reason"}, callers, (*Handler).force},
-	{http.MethodGet, "/count", nil, overseers, (*Handler).count},
-	{http.MethodGet, "/events", []string{"prefix", "uid"}, callers, (*Handler).events},
-	{http.MethodGet, "/stream", nil, callers, (*Handler).openStream},
-	{http.MethodGet, "/backup", nil, administrators, (*Handler).backup},
-	{http.MethodGet, "/cluster", nil, overseers, (*Handler).cluster},
-	{http.MethodDelete, "/cluster/nodes/{id}", nil, administrators, (*Handler).removeNode},
-	{http.MethodPost, "/cluster/step-down", nil, administrators, (*Handler).stepDown},
-	{http.MethodGet, "/ping", nil, anybody, (*Handler).ping},
-	{http.MethodGet, "/healthz", nil, anybody, (*Handler).healthz},
-	{http.MethodGet, "/readyz", nil, anybody, (*Handler).readyz},
-	{http.MethodGet, "/metrics", nil, meters, (*Handler).metrics},
-	{http.MethodGet, "/openapi.yaml", nil, anybody, (*Handler).openapi},
-	{http.MethodGet, "/", nil, anybody, (*Handler).page},
-	{http.MethodGet, "/ui/{file}", nil, anybody, (*Handler).asset},
+	{http.MethodPost, "/lock", "lock", nil, callers, calling(wire.OpLock, wire.LockFields)},
+	{http.MethodPost, "/unlock", "unlock", nil, callers, calling(wire.OpUnlock, wire.UnlockFields)},
+	{http.MethodPost, "/check", "check", nil, callers, calling(wire.OpCheck, wire.CheckFields)},
+	{http.MethodPost, "/extend", "extend", nil, callers, calling(wire.OpExtend, wire.ExtendFields)},
+	{http.MethodGet, "/locks", "list", []string{"prefix", "uid", "waited", "limit", "after"}, callers, (*Handler).list},
+	{http.MethodDelete, "/locks", "forceNamed", []string{"key", "reason"}, callers, (*Handler).forceNamed},
+	{http.MethodGet, "/locks/{key}", "get", nil, callers, (*Handler).get},
+	{http.MethodDelete, "/locks/{key}", "force", []string{"reason"}, callers, (*Handler).force},
+	{http.MethodGet, "/count", "count", nil, overseers, (*Handler).count},
+	{http.MethodGet, "/events", "events", []string{"prefix", "uid"}, callers, (*Handler).events},
+	{http.MethodGet, "/stream", "stream", nil, callers, (*Handler).openStream},
+	{http.MethodGet, "/backup", "backup", nil, administrators, (*Handler).backup},
+	{http.MethodGet, "/cluster", "cluster", nil, overseers, (*Handler).cluster},
+	{http.MethodDelete, "/cluster/nodes/{id}", "removeNode", nil, administrators, (*Handler).removeNode},
+	{http.MethodPost, "/cluster/step-down", "stepDown", nil, administrators, (*Handler).stepDown},
+	{http.MethodGet, "/ping", "ping", nil, anybody, (*Handler).ping},
+	{http.MethodGet, "/healthz", "healthz", nil, anybody, (*Handler).healthz},
+	{http.MethodGet, "/readyz", "readyz", nil, anybody, (*Handler).readyz},
+	{http.MethodGet, "/metrics", "metrics", nil, meters, (*Handler).metrics},
+	{http.MethodGet, "/openapi.yaml", "openapi", nil, anybody, (*Handler).openapi},
+	{http.MethodGet, "/", "page", nil, anybody, (*Handler).page},
+	{http.MethodGet, "/ui/{file}", "file", nil, anybody, (*Handler).asset},
 }
 
 // find gives the route of a request, and fills in the key, id or file that its
@@ -72,7 +74,7 @@ func find(x *exchange) (*route, error) {
 			}
 			x.key = key
 		}
-		x.route, x.operation = route, operations[i]
+		x.route, x.operation = route, route.operation
 		return route, nil
 	}
 	if len(allowed) > 0 {
