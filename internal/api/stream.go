@@ -68,7 +68,6 @@ type stream struct {
 	// Guarded by the mutex of the handler's ties.
 	tied   map[tie]time.Time // with about when it ends
 	tidyAt int
-	gone   bool
 }
 
 // openStream is GET /stream.

@@ -153,9 +153,12 @@ func TestBoundHoldsEndWithTheConnection(t *testing.T) {
 			})
 		}
 		s.post("/check", `{"keys":"b"}`).shows(`{"locked":true}`)
-		if n := s.server.handler.ties.count.Load(); n != 0 {
-			t.Errorf("%d are still tied", n)
-		}
+		until(t, func() string {
+			if n := s.server.handler.ties.count.Load(); n != 0 {
+				return fmt.Sprintf("%d are still tied", n)
+			}
+			return ""
+		})
 	})
 }
 

@@ -12,7 +12,7 @@ import (
 	"holdfast"
 )
 
-// elsewhere is how much longer than reckoned a hold must live to count as
+// elsewhere is how much later than reckoned a hold must end to count as
 // extended by somebody else.
 const elsewhere = 50 * time.Millisecond
 
@@ -53,6 +53,7 @@ func (t *ties) lives(from *stream, bind bool, uid string, tokens []holdfast.Toke
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	end := time.Now().Add(exp)
 	for _, token := range tokens {
 		hold := tie{uid, token}
 		before, was := t.holds[hold]
@@ -61,15 +62,11 @@ func (t *ties) lives(from *stream, bind bool, uid string, tokens []holdfast.Toke
 		}
 		if from != nil && (was || bind) {
 			t.holds[hold] = from
-			from.tied[hold] = time.Now().Add(exp)
+			from.tied[hold] = end
 			t.count.Add(1)
 		}
 	}
-	switch {
-	case from == nil:
-	case from.gone && len(from.tied) > 0:
-		t.later(from) // the connection ended while the call was under way
-	case len(from.tied) > from.tidyAt:
+	if from != nil && len(from.tied) > from.tidyAt {
 		t.tidy(from)
 	}
 }
@@ -106,54 +103,49 @@ func (t *ties) cut(from *stream, hold tie) {
 	t.count.Add(-1)
 }
 
-// loosen notes that a connection has ended.
+// loosen notes that a connection has ended, and all its calls. What is tied to
+// it is released when the grace is over.
 func (t *ties) loosen(s *stream) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s.gone = true
-	if len(s.tied) > 0 {
-		t.later(s)
+	if len(s.tied) > 0 && t.ctx.Err() == nil {
+		t.work.Go(func() { t.release(s) })
 	}
 }
 
-// later releases what is tied to an ended connection when the grace is over,
-// save for what somebody has extended meanwhile, if only at another server.
-func (t *ties) later(s *stream) {
-	if t.ctx.Err() != nil {
-		return // the holds live until their exp has passed
+// release waits for the grace, and then releases what is tied to an ended
+// connection, save for what somebody has extended meanwhile, if only at another
+// server.
+func (t *ties) release(s *stream) {
+	ends := map[tie]time.Time{}
+	for _, hold := range t.of(s) {
+		ends[hold] = t.endOf(hold)
 	}
-	t.work.Go(func() {
-		before := map[tie]time.Duration{}
-		for _, hold := range t.of(s) {
-			before[hold] = t.left(hold)
+	timer := time.NewTimer(t.grace)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-t.ctx.Done():
+		return
+	}
+	byUID := map[string][]holdfast.Token{}
+	for _, hold := range t.of(s) {
+		if t.endOf(hold).Before(ends[hold].Add(elsewhere)) {
+			byUID[hold.uid] = append(byUID[hold.uid], hold.token)
 		}
-		began := time.Now()
-		timer := time.NewTimer(t.grace)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-t.ctx.Done():
-			return
-		}
-		byUID := map[string][]holdfast.Token{}
-		for _, hold := range t.of(s) {
-			if t.left(hold)+time.Since(began) < before[hold]+elsewhere {
-				byUID[hold.uid] = append(byUID[hold.uid], hold.token)
+	}
+	for uid, tokens := range byUID {
+		for some := range slices.Chunk(tokens, holdfast.MaxKeys) {
+			if _, err := t.service.Unlock(t.ctx, holdfast.UnlockRequest{UID: uid, Tokens: some}); err != nil {
+				t.logger.Warn("holds of a lost connection could not be released", "uid", uid, "error", err)
 			}
 		}
-		for uid, tokens := range byUID {
-			for some := range slices.Chunk(tokens, holdfast.MaxKeys) {
-				if _, err := t.service.Unlock(t.ctx, holdfast.UnlockRequest{UID: uid, Tokens: some}); err != nil {
-					t.logger.Warn("holds of a lost connection could not be released", "uid", uid, "error", err)
-				}
-			}
-		}
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		for hold := range s.tied {
-			t.cut(s, hold)
-		}
-	})
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for hold := range s.tied {
+		t.cut(s, hold)
+	}
 }
 
 // of gives the holds that are tied to a connection.
@@ -163,15 +155,15 @@ func (t *ties) of(s *stream) []tie {
 	return slices.Collect(maps.Keys(s.tied))
 }
 
-// left is what is left of a hold; zero if that cannot be known.
-func (t *ties) left(hold tie) time.Duration {
+// endOf is when a hold ends; now, if that cannot be known.
+func (t *ties) endOf(hold tie) time.Time {
 	state, _ := t.service.Get(t.ctx, hold.token.Key)
 	for _, holder := range state.Holders {
 		if holder.UID == hold.uid && holder.Version == hold.token.Version {
-			return holder.Exp
+			return time.Now().Add(holder.Exp)
 		}
 	}
-	return 0
+	return time.Now()
 }
 
 // close leaves all holds to their exp.
