@@ -1,7 +1,7 @@
 package api
 
 import (
-	"crypto/tls"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -29,10 +29,6 @@ func (l listener) Accept() (net.Conn, error) {
 	accepted, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
-	}
-	switch accepted := accepted.(type) {
-	case *secureConn, *tls.Conn:
-		return accepted, nil // looked after already; or HTTP/2, which does so itself
 	}
 	return &conn{Conn: accepted, header: l.header}, nil
 }
@@ -123,9 +119,13 @@ func (c *conn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
 
 // CloseWrite lets net/http say that nothing more follows, and give the client
 // time to read a refusal before the connection is cut.
-func (c *conn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
+func (c *conn) CloseWrite() error { return closeWrite(c.Conn) }
+
+// closeWrite closes the server's side of a connection, if that can be done.
+func closeWrite(c net.Conn) error {
+	half, ok := c.(interface{ CloseWrite() error })
+	if !ok {
+		return errors.ErrUnsupported
 	}
-	return nil
+	return half.CloseWrite()
 }

@@ -155,7 +155,7 @@ func (l *countedListener) turnAway(c net.Conn, tooMany string) {
 		}
 		c.SetDeadline(time.Now().Add(time.Second))
 		c.Write(refusalOf(429, overLimit("connections: %s", tooMany)))
-		if half, ok := c.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		if closeWrite(c) == nil {
 			c.Read(make([]byte, 4<<10)) // closing with something unread would take the answer back
 		}
 	}()
@@ -172,10 +172,5 @@ func (c *countedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite is that of the connection, if it has one.
-func (c *countedConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
-}
+// CloseWrite is that of the connection.
+func (c *countedConn) CloseWrite() error { return closeWrite(c.Conn) }

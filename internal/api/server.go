@@ -52,12 +52,13 @@ func NewServer(handler *Handler) *Server {
 // Serve answers what comes to l until Shutdown, and then returns nil.
 // Requests may still be running at that moment: wait for Shutdown.
 func (s *Server) Serve(l net.Listener) error {
-	return s.serve(newCounted(l, s.connections, true))
+	return s.serve(listener{newCounted(l, s.connections, true), s.handler.options.Limits.Header})
 }
 
+// serve answers what comes to l, whose connections look after themselves.
 func (s *Server) serve(l net.Listener) error {
 	s.handler.onLoopback.Store(certs.OnLoopback(l.Addr()))
-	err := s.http.Serve(listener{l, s.handler.options.Limits.Header})
+	err := s.http.Serve(l)
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
