@@ -153,11 +153,7 @@ func goodForServers(state tls.ConnectionState, trusted *x509.CertPool) error {
 
 // Server gives a configuration to listen with. It follows the files.
 func (s *Source) Server() *tls.Config {
-	return &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		NextProtos:         s.protos,
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.current.Load(), nil },
-	}
+	return &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.current.Load(), nil }}
 }
 
 // Peer gives a configuration for both ends of connections between nodes. It
