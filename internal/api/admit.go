@@ -99,6 +99,3 @@ func (h *Handler) slow(r *http.Request) {
 	case <-h.stopping.Done():
 	}
 }
-
-// FailedAttempts is how many requests with wrong credentials there have been.
-func (h *Handler) FailedAttempts() uint64 { return h.attempts.Failures() }

@@ -28,11 +28,10 @@ const (
 // whatever others do from the same address. It is safe for concurrent use, and
 // needs little memory whatever happens.
 type Attempts struct {
-	mu       sync.Mutex
-	began    time.Time // of the window
-	now      map[netip.Prefix]int
-	before   map[netip.Prefix]int
-	failures uint64
+	mu     sync.Mutex
+	began  time.Time // of the window
+	now    map[netip.Prefix]int
+	before map[netip.Prefix]int
 }
 
 // Failed notes a failed attempt, and gives how long to wait before it is
@@ -40,7 +39,6 @@ type Attempts struct {
 func (a *Attempts) Failed(from netip.Addr, now time.Time) (delay time.Duration, first bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.failures++
 	a.turn(now)
 	who := neighbourhood(from)
 	if _, known := a.now[who]; !known && len(a.now) >= maxAddresses {
@@ -52,13 +50,6 @@ func (a *Attempts) Failed(from netip.Addr, now time.Time) (delay time.Duration, 
 		return 0, false
 	}
 	return attemptDelay, count == freeAttempts+1
-}
-
-// Failures is how many attempts have failed since the start.
-func (a *Attempts) Failures() uint64 {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.failures
 }
 
 // turn begins a new window when it is time to.
