@@ -198,6 +198,7 @@ func TestTheCheckAgainstTheDocumentFindsWhatIsWrong(t *testing.T) {
 		{"a token with something new", "POST", "/lock", lock, 200, `{"tokens":[{"key":"a","version":1,"new":1}],"exp":1}`, true},
 		{"a version that is a string", "POST", "/lock", lock, 200, `{"tokens":[{"key":"a","version":"1"}],"exp":1}`, true},
 		{"an unknown code", "POST", "/lock", lock, 400, `{"error":"broken","message":"m"}`, true},
+		{"no credentials", "POST", "/lock", lock, 401, `{"error":"unauthenticated","message":"m"}`, false},
 		{"locked without blockers", "POST", "/lock", lock, 409, `{"error":"locked","message":"m"}`, true},
 		{"locked", "POST", "/lock", lock, 409,
 			`{"error":"locked","message":"m","blockers":[{"key":"a","uid":"u","mode":"shared","waiting":true}]}`, false},
