@@ -143,8 +143,8 @@ func (c *Client) Get(ctx context.Context, key string) (holdfast.Lock, error) {
 	return wire.ReadState(body)
 }
 
-// Force releases all holds on a key. It is the one call that is not sent again
-// when it may have happened: by then the key can have new holders.
+// Force releases all holds on a key. It is not sent again when it may have
+// happened: by then the key can have new holders.
 func (c *Client) Force(ctx context.Context, req holdfast.ForceRequest) ([]holdfast.Released, error) {
 	req, err := req.Normal()
 	if err != nil {

@@ -74,8 +74,8 @@ type Options struct {
 // come back before what was bound to it is released.
 const DefaultBindGrace = 5 * time.Second
 
-// Handler answers the requests of API.md from a service. It is safe for
-// concurrent use.
+// Handler answers the requests that openapi.yaml describes from a service. It
+// is safe for concurrent use.
 type Handler struct {
 	service holdfast.Service
 	options Options

@@ -19,7 +19,7 @@ func (h *Handler) page(x *exchange) error {
 	return x.file("index.html")
 }
 
-// asset is GET /ui/{name}: what the page consists of.
+// asset is GET /ui/{file}: what the page consists of.
 func (h *Handler) asset(x *exchange) error { return x.file(x.key) }
 
 // file sends a file of the page, or only that it has not changed.

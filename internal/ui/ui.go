@@ -3,8 +3,8 @@
 //
 // It is plain HTML, CSS and JavaScript modules in the directory page, embedded
 // as they are; nothing builds them. The page asks only the server that it came
-// from, and only what API.md gives everybody; so this package knows nothing of
-// the service, and hands out files. docs/page.md tells how it works.
+// from, and only what openapi.yaml gives everybody; so this package knows nothing
+// of the service, and hands out files. docs/page.md tells how it works.
 package ui
 
 import (

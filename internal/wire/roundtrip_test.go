@@ -237,7 +237,7 @@ func TestDurationsAreRoundedTowardsTheSafeSide(t *testing.T) {
 	}
 }
 
-// The exact bytes of answers, as API.md shows them.
+// The exact bytes of answers, as openapi.yaml describes them.
 func TestAnswersLookAsDocumented(t *testing.T) {
 	tokens := []holdfast.Token{{Key: "a", Version: 17}, {Key: "b", Version: 17}}
 	for _, test := range []struct{ name, got, want string }{
