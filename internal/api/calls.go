@@ -102,14 +102,13 @@ func (h *Handler) list(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if uid, given := x.query["uid"]; given {
-		if err := holdfast.ValidUID(uid); err != nil { // "" would mean everybody
-			return err
-		}
+	uid, err := x.uid()
+	if err != nil {
+		return err
 	}
 	page, err := h.service.List(x.request.Context(), holdfast.ListRequest{
 		Prefix: x.query["prefix"],
-		UID:    x.query["uid"],
+		UID:    uid,
 		Waited: waited,
 		Limit:  limit,
 		After:  x.query["after"],

@@ -19,7 +19,11 @@ var typeEvents = []string{"text/event-stream"}
 // events is GET /events: a stream that ends when the client goes, the server
 // stops, or the service fails; a client resumes with Last-Event-ID.
 func (h *Handler) events(x *exchange) error {
-	req := holdfast.WatchRequest{Prefix: x.query["prefix"], UID: x.query["uid"]}
+	uid, err := x.uid()
+	if err != nil {
+		return err
+	}
+	req := holdfast.WatchRequest{Prefix: x.query["prefix"], UID: uid}
 	if last := x.request.Header.Get("Last-Event-ID"); last != "" {
 		id, err := strconv.ParseUint(last, 10, 64)
 		if err != nil {

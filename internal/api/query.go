@@ -61,3 +61,13 @@ func (x *exchange) truth(name string) (bool, error) {
 		return false, holdfast.Invalid("%s: must be true or false, not %.64q", name, text)
 	}
 }
+
+// uid gives the parameter of that name, or "" for everybody if it was not
+// given. Whoever gives an empty one means somebody.
+func (x *exchange) uid() (string, error) {
+	uid, given := x.query["uid"]
+	if !given {
+		return "", nil
+	}
+	return uid, holdfast.ValidUID(uid)
+}

@@ -99,6 +99,7 @@ func TestQueriesAreReadStrictly(t *testing.T) {
 		{"GET", "/locks?uid=%ff", "", `uid: not valid UTF-8`},
 		{"GET", "/locks?uid=%00", "", `uid: "\x00" contains a control character`},
 		{"GET", "/locks?uid=", "", `uid: must not be empty`},
+		{"GET", "/events?uid=", "", `uid: must not be empty`},
 		{"GET", "/locks?limit=", "", `limit: must be a whole number from 1 to 1000, not ""`},
 		{"GET", "/locks?limit=0", "", `limit: must be a whole number from 1 to 1000, not "0"`},
 		{"GET", "/locks?limit=-1", "", `limit: must be a whole number from 1 to 1000, not "-1"`},
