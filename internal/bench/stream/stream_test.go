@@ -67,7 +67,7 @@ func BenchmarkStream(b *testing.B) {
 		for i := range ours {
 			ours[i] = ourPair(connect(b, url), i)
 			theirs[i] = redisPair(redis, i)
-			echoes[i] = echoPair(b, echo, i)
+			echoes[i] = echoPair(b, echo)
 		}
 		compare(b, &way{pairs: ours, server: pid},
 			&way{name: "redis-", pairs: theirs, server: server.PID()},
@@ -224,7 +224,7 @@ const (
 	unlockFrame = 6 + len(`{"id":1000001,"op":"unlock","uid":"worker-64","tokens":[{"key":"orders/64","version":1795405283000000}]}`)
 )
 
-func echoPair(b *testing.B, address string, _ int) pair {
+func echoPair(b *testing.B, address string) pair {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		b.Fatal(err)
@@ -246,10 +246,13 @@ func echoPair(b *testing.B, address string, _ int) pair {
 
 const echoMode = "HOLDFAST_BENCH_ECHO"
 
-// TestMain lets the test program be the echo server, as a process of its own.
+// TestMain lets the test program be the echo server, as a process of its own, and
+// removes what was built for the others.
 func TestMain(m *testing.M) {
 	if os.Getenv(echoMode) == "" {
-		os.Exit(m.Run())
+		code := m.Run()
+		os.RemoveAll(built)
+		os.Exit(code)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -292,12 +295,15 @@ func startEcho(b *testing.B) (address string, pid int) {
 	return strings.TrimSpace(line), cmd.Process.Pid
 }
 
+// built is the directory of what build has made.
+var built string
+
 var build = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "holdfast-bench")
-	if err != nil {
+	var err error
+	if built, err = os.MkdirTemp("", "holdfast-bench"); err != nil {
 		return "", err
 	}
-	binary := filepath.Join(dir, "holdfast")
+	binary := filepath.Join(built, "holdfast")
 	cmd := exec.Command("go", "build", "-o", binary, "holdfast/cmd/holdfast")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
