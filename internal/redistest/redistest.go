@@ -23,12 +23,11 @@ const patience = 20 * time.Second
 
 // Server is one redis-server process that a test has started.
 type Server struct {
-	t       testing.TB
-	command string
-	args    []string
-	dir     string
-	Host    string
-	Port    int
+	t    testing.TB
+	args []string
+	dir  string
+	Host string
+	Port int
 
 	process *exec.Cmd
 	exited  chan struct{}
@@ -52,7 +51,7 @@ func New(t testing.TB, args ...string) *Server {
 		t.Fatal("this test needs redis-server; install it with: apt-get install redis-server")
 	}
 	dir := t.TempDir()
-	s := &Server{t: t, command: "redis-server", dir: dir, Host: "127.0.0.1", Port: FreePort(t)}
+	s := &Server{t: t, dir: dir, Host: "127.0.0.1", Port: FreePort(t)}
 	s.args = append([]string{"--port", strconv.Itoa(s.Port)}, s.common()...)
 	s.args = append(append(s.args, "--save", "", "--appendonly", "no"), args...)
 	t.Cleanup(s.Kill)
@@ -129,7 +128,7 @@ func FreePort(t testing.TB) int {
 func (s *Server) Start() {
 	s.t.Helper()
 	s.output = new(bytes.Buffer)
-	s.process = exec.Command(s.command, s.args...)
+	s.process = exec.Command("redis-server", s.args...)
 	s.process.Stdout, s.process.Stderr = s.output, s.output
 	s.process.SysProcAttr = diesWithTest()
 	if err := s.process.Start(); err != nil {
