@@ -12,10 +12,8 @@ import (
 	"embed"
 	"encoding/hex"
 	"io/fs"
-	"maps"
 	"net/http"
 	"path"
-	"slices"
 )
 
 //go:embed page
@@ -77,6 +75,3 @@ func load() map[string]File {
 	}
 	return files
 }
-
-// Names gives the names of all files, in no order.
-func Names() []string { return slices.Collect(maps.Keys(files)) }
