@@ -31,6 +31,11 @@ const standing = { every: 240_000, overlap: 10_000 };
 export interface HoldfastOptions {
   /** For how many ms to go on asking while no server can serve; 15 s by default. With 0 each server is asked once. */
   patience?: number;
+  /**
+   * What the servers know this client by, if they want to know: a token that `holdfast token new` has made. It goes to
+   * all of them, so their URLs should begin with https://. An empty one is none.
+   */
+  token?: string | undefined;
   /** Sent with every request. */
   headers?: Record<string, string>;
   /** Carries the requests, instead of the global one. */
@@ -53,7 +58,7 @@ export class Holdfast {
     if (servers.length === 0) throw new TypeError("at least one server is needed");
     this.#asker = new Asker(servers, {
       patience: options.patience ?? defaultPatience,
-      headers: options.headers ?? {},
+      headers: { ...options.headers, ...authorization(options.token) },
       fetch: options.fetch ?? ((input, init) => fetch(input, init)),
     });
   }
@@ -232,6 +237,13 @@ function parse(text: string | URL): URL {
   }
   if (!server.pathname.endsWith("/")) server.pathname += "/";
   return server;
+}
+
+/** The header that shows a token. What cannot stand in one is not repeated in an error: it is a secret all the same. */
+function authorization(token: string | undefined): Record<string, string> {
+  if (!token) return {};
+  if (/[^!-~]/.test(token)) throw new TypeError("token: has a character that no token has, such as the end of a line");
+  return { authorization: `Bearer ${token}` };
 }
 
 /** Writes a key as one segment of a path. */

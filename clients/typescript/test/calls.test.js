@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { Holdfast, HoldfastError } from "holdfast-client";
 import { relay } from "../dist/relay.js";
-import { inLine, serve, until } from "./server.js";
+import { inLine, newToken, serve, until } from "./server.js";
 
 async function connect(t) {
   return new Holdfast((await serve(t)).url);
@@ -242,6 +242,23 @@ suite("calls", { timeout: 120_000 }, () => {
     await assert.rejects(holdfast.get("\ud800"), { code: "invalid" });
     await assert.rejects(holdfast.get(""), { code: "invalid" });
     assert.equal(await holdfast.check(".."), false);
+  });
+
+  test("a token says who asks", async (t) => {
+    const { token, file } = newToken(t, "mine/=lock,check");
+    const { url } = await serve(t, "--auth-file", file);
+    const holdfast = new Holdfast(url, { token });
+    assert.equal(await holdfast.withLock("mine/x", {}, () => holdfast.check("mine/x")), true);
+    await assert.rejects(holdfast.lock("yours/x"), { code: "forbidden" });
+    for (const other of [undefined, "", `${token}x`]) {
+      await assert.rejects(new Holdfast(url, { token: other }).check("mine/x"), { code: "unauthenticated" });
+    }
+    for (const other of [`${token}\n`, `${token} `, `é${token}`]) {
+      assert.throws(
+        () => new Holdfast(url, { token: other }),
+        ({ name, message }) => name === "TypeError" && message.startsWith("token: ") && !message.includes(token),
+      );
+    }
   });
 });
 

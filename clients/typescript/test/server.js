@@ -1,5 +1,5 @@
 // Real servers for tests, and others that misbehave.
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
@@ -11,9 +11,9 @@ import { createInterface } from "node:readline";
 export const patience = 60_000;
 
 /** Starts a server for the time of a test; gives its url and process. */
-export async function serve(t) {
+export async function serve(t, ...args) {
   const cwd = mkdtempSync(join(tmpdir(), "holdfast-"));
-  const process = spawn(globalThis.process.env.HOLDFAST_TEST_SERVER, ["serve", "-N", "-p", "0"], {
+  const process = spawn(globalThis.process.env.HOLDFAST_TEST_SERVER, ["serve", "-N", "-p", "0", ...args], {
     cwd, // where no .env is
     env: {},
     stdio: ["ignore", "ignore", "pipe"],
@@ -29,6 +29,16 @@ export async function serve(t) {
   const { url } = JSON.parse(line);
   if (!url) throw new Error(`the server says ${line}`);
   return { url, process };
+}
+
+/** Makes a token for the time of a test that may do what is granted; gives it, and the file for the server. */
+export function newToken(t, grant) {
+  const directory = mkdtempSync(join(tmpdir(), "holdfast-"));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const file = join(directory, "auth.json");
+  const args = ["token", "new", "--auth-file", file, "--grant", grant, "test"];
+  const token = execFileSync(globalThis.process.env.HOLDFAST_TEST_SERVER, args, { cwd: directory, encoding: "utf8" });
+  return { token: token.trim(), file };
 }
 
 /** Starts an HTTP server for the time of a test that does what the handler does; gives its url. */
