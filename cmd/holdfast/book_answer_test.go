@@ -13,19 +13,24 @@ import (
 //   - versions, of 16 digits. The first time that the page shows one, it stands
 //     for the one that came; from then on for no other, in commands too. Of two,
 //     the larger one on the page must have been the larger one.
+//   - tokens of owners, which are hf_… on the page: in a command, the last one
+//     that came
 //   - exp, held and waited in JSON, if they are not whole seconds on the page;
 //     an exp must still be no longer than it says there, in whole seconds
 //   - times and dates, and durations before "ago" and "left" and in a table
 //   - by how much a follower is behind
+//   - what was measured: numbers with three decimals, pairs of clients
 //   - how wide the columns of a table are, and what only makes text bold
 //   - "…", which stands for anything in its line, and alone in a line for any
 //     number of lines
 type answers struct {
 	versions map[string]string // by the one on the page
+	token    string            // the last one that came
 }
 
 var (
 	aVersion = regexp.MustCompile(`\b\d{16}\b`)
+	aToken   = regexp.MustCompile(`\bhf_[\w-]+`)
 	varies   = regexp.MustCompile(strings.Join([]string{
 		`(?P<version>\b\d{16}\b)`,
 		`(?P<lines>\n*(?m:^…$))`,
@@ -36,13 +41,19 @@ var (
 		`(?P<clock>\b\d\d:\d\d:\d\d(?:\.\d+)?\b)`,
 		`(?P<duration>\b[0-9][0-9a-zµ.]*s(?: ago| left))`,
 		`(?P<lag>\bfollower {2,}\d+)`,
+		`(?P<measured>\b\d+\.\d{3}\b)`,
+		`(?P<pairs>\b(?:pairs/s:|smallest|mean|largest) \d+(?:\.\d+)?)`,
 		`(?P<cell> {2,}[0-9][0-9a-zµ.]*s\b)`,
 		`(?P<gap> {2,})`,
 	}, "|"))
 )
 
-// command puts the versions that came into a command of the page.
+// command puts the versions that came, and the token, into a command of the
+// page.
 func (a *answers) command(text string) string {
+	if a.token != "" {
+		text = strings.ReplaceAll(text, "hf_…", a.token)
+	}
 	return aVersion.ReplaceAllStringFunc(text, func(v string) string {
 		if came, ok := a.versions[v]; ok {
 			return came
@@ -87,6 +98,10 @@ func (a *answers) compare(page, got string) error {
 			pattern.WriteString(`[0-9][0-9a-zµ.]*s` + text[strings.LastIndexByte(text, ' '):])
 		case "lag":
 			pattern.WriteString(`follower {2,}\d+`)
+		case "measured":
+			pattern.WriteString(`\d+\.\d{3}`)
+		case "pairs":
+			pattern.WriteString(text[:strings.LastIndexByte(text, ' ')] + ` \d+(?:\.\d+)?`)
 		case "cell":
 			pattern.WriteString(` {2,}[0-9][0-9a-zµ.]*s`)
 		case "gap":
@@ -102,6 +117,9 @@ func (a *answers) compare(page, got string) error {
 		if err := a.agrees(shown, came[i+1]); err != nil {
 			return fmt.Errorf("%w in:\n%s", err, got)
 		}
+	}
+	if token := aToken.FindString(got); token != "" {
+		a.token = token
 	}
 	return nil
 }

@@ -16,6 +16,8 @@ import (
 //
 //	<!-- run: COMMANDS -->            what has to be done before, or between
 //	<!-- in another terminal -->      the next block answers later; see terminal
+//	<!-- file: NAME -->               the next block is a file in the directory of the page
+//	<!-- usage -->                    the next block says how commands are called; see book_usage_test.go
 //	<!-- not run: REASON -->          for the next block
 //	<!-- nothing here is run: REASON -->   for the whole page
 type page struct {
@@ -31,11 +33,13 @@ type block struct {
 	text     []string
 	hidden   bool   // it is a comment: commands without answers
 	terminal bool   // its command has a terminal of its own
+	usage    bool   // it says how commands are called
+	file     string // the name of the file that it is, or empty
 	reason   string // why it is not run, or empty
 }
 
 var (
-	wholeComment = regexp.MustCompile(`(?s)<!--\s*(run|not run|nothing here is run|in another terminal)\b:?\s*(.*?)\s*-->`)
+	wholeComment = regexp.MustCompile(`(?s)<!--\s*(run|not run|nothing here is run|in another terminal|file|usage)\b:?\s*(.*?)\s*-->`)
 	fence        = regexp.MustCompile("^ {0,3}```+ *([a-z]*)")
 )
 
@@ -58,7 +62,7 @@ func parsePage(text string) (*page, error) {
 	lines := strings.Split(text, "\n")
 	var about block // what comments have said about the next block
 	add := func(b *block) {
-		b.reason, b.terminal = about.reason, about.terminal
+		b.reason, b.terminal, b.usage, b.file = about.reason, about.terminal, about.usage, about.file
 		about = block{}
 		p.blocks = append(p.blocks, b)
 	}
@@ -75,7 +79,7 @@ func parsePage(text string) (*page, error) {
 			if said == nil {
 				continue // a comment for people
 			}
-			if (said[2] == "") != (said[1] == "in another terminal") {
+			if (said[2] == "") != (said[1] == "in another terminal" || said[1] == "usage") {
 				return nil, fmt.Errorf("%d: %s what, or why?", begin+1, said[1])
 			}
 			switch said[1] {
@@ -85,6 +89,10 @@ func parsePage(text string) (*page, error) {
 				about = block{line: begin + 1, reason: said[2]}
 			case "in another terminal":
 				about = block{line: begin + 1, terminal: true}
+			case "file":
+				about = block{line: begin + 1, file: said[2]}
+			case "usage":
+				about = block{line: begin + 1, usage: true}
 			case "nothing here is run":
 				p.reason = said[2]
 			}
@@ -130,7 +138,7 @@ var commandLine = regexp.MustCompile(`^\s*([A-Z_]+=\S* )*(sudo )?((\S*/)?holdfas
 
 // fault says what keeps the block from being tested, or nothing.
 func (b *block) fault() string {
-	if b.reason != "" || b.hidden {
+	if b.reason != "" || b.hidden || b.usage || b.file != "" {
 		return ""
 	}
 	switch b.info {

@@ -18,6 +18,10 @@ func TestPageFaults(t *testing.T) {
 		{"no reason", "<!-- not run -->\n\n    holdfast ls\n", "1: not run what, or why?"},
 		{"no end", "<!-- run: a\n", "1: a comment without an end"},
 		{"a command with a reason", "<!-- not run: so -->\n\n    holdfast ls\n", ""},
+		{"a usage with a reason", "<!-- usage: so -->\n\n    holdfast ls\n", "1: usage what, or why?"},
+		{"a file without a name", "<!-- file -->\n\n    holdfast ls\n", "1: file what, or why?"},
+		{"a file", "<!-- file: x -->\n\n```js\nholdfast ls\n```\n", ""},
+		{"a usage", "<!-- usage -->\n\n    holdfast ls\n", ""},
 		{"a command that is run", "    $ holdfast ls\n", ""},
 		{"no command", "    a picture\n\n```json\n{}\n```\n", ""},
 	} {
@@ -94,11 +98,19 @@ func TestAnswers(t *testing.T) {
 		{"a\n…", "a", true},
 		{"a\n\n…\nb", "a\nx\ny\nb", true},
 		{"a\n…", "ab", false},
+		{"  lock  0.856  7.045", "    lock  10.001  17.000", true},
+		{"  lock  0.856  7.045", "  lock  0.856  -", false},
+		{"smallest 2336, mean 2349.4", "smallest 1, mean 3", true},
+		{"pairs/s: 30072", "pairs/s: none", false},
+		{"hf_…", "hf_a-b_C9", true},
 		{"bold", "\x1b[1mbold\x1b[0m\r", true},
 	} {
 		if err := a.compare(c.page, c.got); (err == nil) != c.same {
 			t.Errorf("%q and %q: %v", c.page, c.got, err)
 		}
+	}
+	if got := a.command("as hf_…, please"); got != "as hf_a-b_C9, please" {
+		t.Errorf("got %s", got)
 	}
 	if got := a.command("unlock a@1795398381566576 b@1111111111111111"); got != "unlock a@1800000000000001 b@1111111111111111" {
 		t.Errorf("got %s", got)
