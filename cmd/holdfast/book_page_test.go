@@ -17,6 +17,7 @@ import (
 //	<!-- run: COMMANDS -->            what has to be done before, or between
 //	<!-- in another terminal -->      the next block answers later; see terminal
 //	<!-- file: NAME -->               the next block is a file in the directory of the page
+//	<!-- shorter: B for A -->         in the next block, B is done where it says A
 //	<!-- usage -->                    the next block says how commands are called; see book_usage_test.go
 //	<!-- not run: REASON -->          for the next block
 //	<!-- nothing here is run: REASON -->   for the whole page
@@ -35,11 +36,12 @@ type block struct {
 	terminal bool   // its command has a terminal of its own
 	usage    bool   // it says how commands are called
 	file     string // the name of the file that it is, or empty
+	shorter  string // "B for A": what is done in place of what it says, or empty
 	reason   string // why it is not run, or empty
 }
 
 var (
-	wholeComment = regexp.MustCompile(`(?s)<!--\s*(run|not run|nothing here is run|in another terminal|file|usage)\b:?\s*(.*?)\s*-->`)
+	wholeComment = regexp.MustCompile(`(?s)<!--\s*(run|not run|nothing here is run|in another terminal|file|shorter|usage)\b:?\s*(.*?)\s*-->`)
 	fence        = regexp.MustCompile("^ {0,3}```+ *([a-z]*)")
 )
 
@@ -62,7 +64,7 @@ func parsePage(text string) (*page, error) {
 	lines := strings.Split(text, "\n")
 	var about block // what comments have said about the next block
 	add := func(b *block) {
-		b.reason, b.terminal, b.usage, b.file = about.reason, about.terminal, about.usage, about.file
+		b.reason, b.terminal, b.usage, b.file, b.shorter = about.reason, about.terminal, about.usage, about.file, about.shorter
 		about = block{}
 		p.blocks = append(p.blocks, b)
 	}
@@ -91,6 +93,8 @@ func parsePage(text string) (*page, error) {
 				about = block{line: begin + 1, terminal: true}
 			case "file":
 				about = block{line: begin + 1, file: said[2]}
+			case "shorter":
+				about = block{line: begin + 1, shorter: said[2]}
 			case "usage":
 				about = block{line: begin + 1, usage: true}
 			case "nothing here is run":
@@ -140,6 +144,9 @@ var commandLine = regexp.MustCompile(`^\s*([A-Z_]+=\S* )*(sudo )?((\S*/)?holdfas
 func (b *block) fault() string {
 	if b.reason != "" || b.hidden || b.usage || b.file != "" {
 		return ""
+	}
+	if instead, long, ok := strings.Cut(b.shorter, " for "); b.shorter != "" && (!ok || instead == "" || !strings.Contains(strings.Join(b.text, "\n"), long)) {
+		return fmt.Sprintf("%q names nothing in this block", b.shorter)
 	}
 	switch b.info {
 	case "go", "ts": // TestGoIsCompiled; clients/typescript/test
@@ -195,8 +202,13 @@ func (b *block) steps() []step {
 		}
 		last.answer += line + "\n"
 	}
+	instead, long, _ := strings.Cut(b.shorter, " for ")
 	for i := range steps {
 		steps[i].answer = strings.TrimRight(steps[i].answer, "\n")
+		if long != "" {
+			steps[i].command = strings.ReplaceAll(steps[i].command, long, instead)
+			steps[i].answer = strings.ReplaceAll(steps[i].answer, long, instead)
+		}
 	}
 	return steps
 }

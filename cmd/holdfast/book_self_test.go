@@ -21,6 +21,8 @@ func TestPageFaults(t *testing.T) {
 		{"a usage with a reason", "<!-- usage: so -->\n\n    holdfast ls\n", "1: usage what, or why?"},
 		{"a file without a name", "<!-- file -->\n\n    holdfast ls\n", "1: file what, or why?"},
 		{"a file", "<!-- file: x -->\n\n```js\nholdfast ls\n```\n", ""},
+		{"nothing is longer", "<!-- shorter: 1s for 2s -->\n\n    $ sleep 3s\n", "names nothing"},
+		{"shorter than what", "<!-- shorter: 1s -->\n\n    $ sleep 3s\n", "names nothing"},
 		{"a usage", "<!-- usage -->\n\n    holdfast ls\n", ""},
 		{"a command that is run", "    $ holdfast ls\n", ""},
 		{"no command", "    a picture\n\n```json\n{}\n```\n", ""},
@@ -42,7 +44,7 @@ func TestPageFaults(t *testing.T) {
 
 // TestSteps takes commands and answers apart.
 func TestSteps(t *testing.T) {
-	p, err := parsePage("# Title\n\n<!-- run: holdfast serve -->\n\n    $ one\n    > more\n    said\n\n    again\n    $ two\n\nText.\n<!-- in another terminal -->\n\n    $ three\n")
+	p, err := parsePage("# Title\n\n<!-- run: holdfast serve -->\n\n    $ one\n    > more\n    said\n\n    again\n    $ two\n\nText.\n<!-- in another terminal -->\n\n    $ three\n\n<!-- shorter: 2s for 1h -->\n\n    $ sleep 1h\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,6 +57,7 @@ func TestSteps(t *testing.T) {
 		{line: 5, command: "one\nmore", answer: "said\n\nagain"},
 		{line: 10, command: "two"},
 		{line: 15, command: "three", terminal: true},
+		{line: 19, command: "sleep 2s"},
 	}
 	if len(got) != len(want) {
 		t.Fatalf("got %+v", got)

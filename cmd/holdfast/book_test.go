@@ -149,7 +149,11 @@ var goEnvironment = sync.OnceValue(func() []string {
 	if err != nil {
 		panic(err)
 	}
-	environment := []string{"SOURCE=" + source}
+	cache, err := os.UserCacheDir() // of internal/proof/faults
+	if err != nil {
+		panic(err)
+	}
+	environment := []string{"SOURCE=" + source, "XDG_CACHE_HOME=" + cache}
 	for i, value := range strings.Split(strings.TrimSuffix(string(values), "\n"), "\n") {
 		environment = append(environment, names[i]+"="+value)
 	}
@@ -272,7 +276,7 @@ func (s *shell) run(line int, command string) (answer string) {
 	// The status is kept for the next command, which may ask for it.
 	fmt.Fprintf(s.stdin, "{ %s\n} </dev/null; status=$?; printf '\\n\\004end of answer\\004\\n'; (exit $status)\n", command)
 	within := patience
-	if strings.HasPrefix(command, "make ") {
+	if strings.HasPrefix(command, "make ") || strings.HasPrefix(command, "go ") {
 		within = 10 * patience // it may have to compile everything
 	}
 	s.untilWithin(within, line, func() (whole bool) {

@@ -3,6 +3,7 @@ package faults
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -15,7 +16,7 @@ import (
 
 var (
 	seed = flag.Uint64("seed", 5, "what is drawn comes from this; zero draws a seed")
-	long = flag.Duration("time", 0, "for how long to do harm, in rounds; zero is one short round of each deployment")
+	long = flag.Duration("time", 0, "for how long to do harm, in rounds of 15s at most; zero is one short round of each deployment")
 	only = flag.String("only", "", "a deployment to be hit alone")
 )
 
@@ -34,6 +35,9 @@ const budget = 2 * time.Minute
 // TestFaults does harm to each deployment, and checks that the rules hold.
 // Other harm: make faults SEED=… TIME=….
 func TestFaults(t *testing.T) {
+	if _, there := Deployments[*only]; !there && *only != "" {
+		t.Fatalf("there is no deployment %q, only %v", *only, slices.Sorted(maps.Keys(Deployments)))
+	}
 	if *seed == 0 {
 		*seed = rand.Uint64N(1_000_000)
 	}
@@ -54,6 +58,8 @@ func TestFaults(t *testing.T) {
 			plan := Plan{Seed: *seed + n, Long: 15 * time.Second}
 			if s := short[name]; s > 0 && *long == 0 {
 				plan.Long = s
+			} else if *long > 0 {
+				plan.Long = min(plan.Long, *long)
 			}
 			t.Run(fmt.Sprintf("%s/%d", name, plan.Seed), func(t *testing.T) { hit(t, program, name, plan) })
 			if t.Failed() || *long > 0 && time.Since(began) > *long {
