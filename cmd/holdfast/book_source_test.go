@@ -61,7 +61,7 @@ var (
 
 // TestLinks follows the links of the documentation to files and to headings.
 func TestLinks(t *testing.T) {
-	for _, p := range book(t) {
+	for _, p := range documentation(t) {
 		text, err := os.ReadFile(p.path)
 		if err != nil {
 			t.Fatal(err)

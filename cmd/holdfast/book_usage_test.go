@@ -189,3 +189,69 @@ func readUsage(root *kong.Node, line string) (node *kong.Node, named map[string]
 	}
 	return node, named, ""
 }
+
+var (
+	tableRow     = regexp.MustCompile(`(?m)^\| (.*?) \| (.*?) \|`)
+	longFlag     = regexp.MustCompile("`--([a-z-]+)")
+	variableName = regexp.MustCompile("`([A-Z_]+)`")
+	inHelp       = regexp.MustCompile(`\[([A-Z_]+)\]$`)
+)
+
+// TestTablesOfSettings holds the tables of flags and their variables against
+// the program. Every flag of serve must be in one.
+func TestTablesOfSettings(t *testing.T) {
+	root := program(t)
+	variables := map[string]string{} // by flag
+	serve, _ := command(root, []string{"serve"})
+	for _, node := range append(root.Leaves(true), serve) { // whose flags win
+		for _, flag := range node.Flags {
+			variables[flag.Name] = flag.Tag.Get(variableTag)
+			if inHelp := inHelp.FindStringSubmatch(flag.Help); inHelp != nil {
+				variables[flag.Name] = inHelp[1]
+			}
+		}
+	}
+	told := map[string]bool{}
+	for _, p := range book(t) {
+		text, err := os.ReadFile(p.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second := "" // what the second column of this table is
+		for line := range strings.Lines(string(text)) {
+			row := tableRow.FindStringSubmatch(line)
+			switch {
+			case row == nil:
+				second = ""
+				continue
+			case second == "":
+				second = row[2]
+				continue
+			}
+			flags := longFlag.FindAllStringSubmatch(row[1], -1)
+			names := variableName.FindAllStringSubmatch(row[2], -1)
+			var want, got []string
+			for _, flag := range flags {
+				variable, ok := variables[flag[1]]
+				if !ok {
+					t.Errorf("%s: there is no flag --%s", p.path, flag[1])
+				}
+				told[flag[1]] = true
+				if variable != "" {
+					want = append(want, variable)
+				}
+			}
+			for _, name := range names {
+				got = append(got, name[1])
+			}
+			if second == "variable" && len(flags) > 0 && !strings.Contains(line, "…") && !slices.Equal(got, want) {
+				t.Errorf("%s: %sits variables are %v", p.path, line, want)
+			}
+		}
+	}
+	for _, flag := range serve.Flags {
+		if !told[flag.Name] {
+			t.Errorf("--%s of serve is in no table", flag.Name)
+		}
+	}
+}
