@@ -127,7 +127,9 @@ func (a *answers) compare(page, got string) error {
 var notText = regexp.MustCompile(`\x1b\[[0-9;]*m|\r|[ \t]+(?m:$)`)
 
 // asSeen takes away what a reader does not see.
-func asSeen(text string) string { return notText.ReplaceAllString(text, "") }
+func asSeen(text string) string {
+	return strings.TrimRight(notText.ReplaceAllString(text, ""), "\n")
+}
 
 // kindOf gives the name of the alternative of varies that was found.
 func kindOf(found []int) string {

@@ -45,18 +45,21 @@ func TestBook(t *testing.T) {
 				if b.reason != "" {
 					t.Logf("line %d is not run: %s", b.line, b.reason)
 				}
-				if b.reason != "" || b.file == "" && !b.hidden && !b.isSession() {
+				if b.reason != "" || b.file == "" && !b.hidden && !b.isSession() && !b.isStream() {
 					continue
 				}
 				if shell == nil {
 					shell = newShell(t, p.path)
 				}
-				if b.file != "" {
+				switch {
+				case b.file != "":
 					shell.write(b)
-					continue
-				}
-				for _, s := range b.steps() {
-					shell.take(s)
+				case b.isStream():
+					shell.converse(b)
+				default:
+					for _, s := range b.steps() {
+						shell.take(s)
+					}
 				}
 			}
 			if shell != nil {
