@@ -210,7 +210,7 @@ func (s *Store) admit(q question) reply {
 	if err != nil {
 		return reply{Refusal: err.Error(), Again: true}
 	}
-	audit.Log(s.options.Logger, "add node", slog.String("node", q.ID), slog.String("peer", q.Peer), slog.Bool("voter", voter))
+	audit.Log(s.options.Logger, "add node", q.by, slog.String("node", q.ID), slog.String("peer", q.Peer), slog.Bool("voter", voter))
 	return reply{Last: s.raft.LastIndex()}
 }
 

@@ -3,8 +3,10 @@ package raftstore
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net"
 	"time"
 
@@ -21,6 +23,8 @@ type question struct {
 	Peer  string `json:"peer,omitempty"`  // join: host:port at which that node is to be reached
 	Fresh bool   `json:"fresh,omitempty"` // join: it has no state yet
 	Voter bool   `json:"voter,omitempty"` // join: it has caught up
+
+	by slog.Attr // who asks
 }
 
 // The questions.
@@ -127,10 +131,25 @@ func (s *Store) answer(conn net.Conn) {
 		conn.SetDeadline(time.Now().Add(time.Minute))
 		line, err := lines.ReadSlice('\n')
 		var q question
-		if err != nil || json.Unmarshal(line, &q) != nil || json.NewEncoder(conn).Encode(s.answerTo(q)) != nil {
+		if err != nil || json.Unmarshal(line, &q) != nil {
+			return
+		}
+		q.by = who(conn)
+		if json.NewEncoder(conn).Encode(s.answerTo(q)) != nil {
 			return
 		}
 	}
+}
+
+// who is all that is known of the one at the other end.
+func who(conn net.Conn) slog.Attr {
+	known := []slog.Attr{slog.String("remote", conn.RemoteAddr().String())}
+	if secured, ok := conn.(*tls.Conn); ok {
+		if shown := secured.ConnectionState().PeerCertificates; len(shown) > 0 {
+			known = append(known, slog.String("name", shown[0].Subject.CommonName))
+		}
+	}
+	return slog.GroupAttrs("by", known...)
 }
 
 // answerTo gives the answer to a question.
