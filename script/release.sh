@@ -20,7 +20,7 @@ for platform; do
 	echo "$name"
 	CGO_ENABLED=0 GOOS=$os GOARCH=$arch \
 		go build -trimpath -buildvcs=false -ldflags "$ldflags" -o "dist/$name/$binary" ./cmd/holdfast
-	cp -R LICENSE README.md CHANGELOG.md SECURITY.md docs deploy "dist/$name"
+	cp -R LICENSE .env.example README.md CHANGELOG.md SECURITY.md docs deploy "dist/$name"
 	tar -C dist -czf "dist/$name.tar.gz" "$name"
 	rm -r "dist/${name:?}"
 done
