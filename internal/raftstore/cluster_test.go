@@ -338,6 +338,32 @@ func TestANodeThatIsNotInTheClusterYet(t *testing.T) {
 	awaitVoters(t, a, b)
 }
 
+// mute is a cluster that does as it is told, and does not say so.
+type mute struct{ Leading }
+
+func (m mute) StepDown(ctx context.Context) error {
+	m.Leading.StepDown(ctx)
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+func TestSteppingDownIsDoneWhenAnotherNodeLeads(t *testing.T) {
+	a := newNode(t, "a", t.TempDir())
+	a.options.Node.Serve = func(service Leading, listener net.Listener) (stop func()) {
+		return serve(api.New(service, api.Options{Logger: slog.New(slog.DiscardHandler), Cluster: mute{service}, Lost: ErrLost}), listener).stop
+	}
+	a.start()
+	b := newNode(t, "b", t.TempDir(), a).start()
+	c := newNode(t, "c", t.TempDir(), a).start()
+	awaitVoters(t, a, b, c)
+	if err := b.StepDown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if leader, _ := leaderOf(t, []*node{a, b, c}); leader == a {
+		t.Error("it leads still")
+	}
+}
+
 // Raft does not answer while its disk does not; whoever asks a leader to step
 // down is answered all the same.
 func TestSteppingDownIsNotWaitedForForEver(t *testing.T) {

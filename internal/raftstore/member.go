@@ -102,9 +102,17 @@ func roleOf(member raft.Server, leader raft.ServerID) holdfast.Role {
 	return holdfast.RoleJoining
 }
 
-// StepDown lets another node lead.
+// StepDown lets another node lead. Who leads no more is not listened to for
+// long; so when its answer is lost and another node leads, that will do.
 func (s *Store) StepDown(ctx context.Context) error {
-	return viaLeaderDo(ctx, s, func(l leader) error { return l.StepDown(ctx) })
+	_, before := s.raft.LeaderWithID()
+	err := viaLeaderDo(ctx, s, func(l leader) error { return l.StepDown(ctx) })
+	if refusal, ok := errors.AsType[*holdfast.Error](err); ok && refusal.OutcomeUnknown && before != "" {
+		if _, now := s.raft.LeaderWithID(); now != "" && now != before {
+			return nil
+		}
+	}
+	return err
 }
 
 // RemoveNode takes a node out of the cluster. It will stop.
