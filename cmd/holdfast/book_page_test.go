@@ -136,6 +136,14 @@ func (b *block) isSession() bool {
 	return false
 }
 
+// isStream says whether the block is what passes over /stream.
+func (b *block) isStream() bool { return strings.HasPrefix(b.text[0], says) }
+
+const (
+	says  = "→ "
+	hears = "← "
+)
+
 // commandLine is what looks like a command, at the beginning of a line: one of
 // the programs that the documentation speaks of, perhaps behind variables.
 var commandLine = regexp.MustCompile(`^\s*([A-Z_]+=\S* )*(sudo )?((\S*/)?holdfast|\.?/?(bin|script)/\S+|curl|go|make|npm|npx|node|cd|export|source|docker|kubectl|systemctl|sh|bash|redis-cli|redis-server|git|apt-get|openssl) \S`)
@@ -151,15 +159,17 @@ func (b *block) fault() string {
 	switch b.info {
 	case "go", "ts": // TestGoIsCompiled; clients/typescript/test
 		return ""
-	case "", "text", "json":
+	case "", "text":
 	default:
 		return fmt.Sprintf("nothing runs blocks of %q: say why not", b.info)
 	}
-	if b.isSession() {
-		if !strings.HasPrefix(b.text[0], "$ ") {
-			return "an answer without a command"
-		}
+	switch {
+	case b.isSession() && !strings.HasPrefix(b.text[0], "$ "):
+		return "an answer without a command"
+	case b.isSession() || b.isStream():
 		return ""
+	case b.info == "":
+		return "neither commands nor text. Write \"$ \" before commands, ```text before what nobody types, or say why it is not run"
 	}
 	for _, line := range b.text {
 		if commandLine.MatchString(line) {

@@ -8,9 +8,10 @@ import (
 // TestPageFaults has pages that the test of the book must not let pass.
 func TestPageFaults(t *testing.T) {
 	for _, c := range []struct{ name, text, fault string }{
-		{"a command", "    holdfast ls\n", "looks like a command"},
-		{"a command among others", "    # as root\n    PORT=1 bin/holdfast serve\n", "looks like a command"},
-		{"a fenced command", "```\ncurl localhost:3000/ping\n```\n", "looks like a command"},
+		{"a command", "```text\nholdfast ls\n```\n", "looks like a command"},
+		{"a command among others", "```text\n# as root\nPORT=1 bin/holdfast serve\n```\n", "looks like a command"},
+		{"a fenced command", "```\ncurl localhost:3000/ping\n```\n", "neither commands nor text"},
+		{"an indented command", "    holdfast ls\n", "neither commands nor text"},
 		{"an answer first", "    pong\n    $ curl localhost:3000/ping\n", "an answer without a command"},
 		{"another language", "```python\nprint(1)\n```\n", "nothing runs blocks"},
 		{"a reason for nothing", "<!-- not run: so -->\n\nText.\n", "1: no block follows"},
@@ -25,7 +26,8 @@ func TestPageFaults(t *testing.T) {
 		{"shorter than what", "<!-- shorter: 1s -->\n\n    $ sleep 3s\n", "names nothing"},
 		{"a usage", "<!-- usage -->\n\n    holdfast ls\n", ""},
 		{"a command that is run", "    $ holdfast ls\n", ""},
-		{"no command", "    a picture\n\n```json\n{}\n```\n", ""},
+		{"no command", "```text\na picture\n```\n", ""},
+		{"a stream", "    → {}\n    ← {}\n", ""},
 	} {
 		p, err := parsePage(c.text)
 		fault := ""

@@ -14,13 +14,6 @@ import (
 // page's server, and, behind "← ", what it hears. Answers come in any order,
 // and alone or in an array, so each is looked for by its id.
 
-const (
-	says  = "→ "
-	hears = "← "
-)
-
-func (b *block) isStream() bool { return strings.HasPrefix(b.text[0], says) }
-
 // converse says what the block says, and compares what it hears.
 func (s *shell) converse(b *block) {
 	s.t.Helper()
