@@ -73,14 +73,11 @@ func openMemory(limits locktable.Limits) (*store, error) {
 // openRedis keeps the state in a Redis that many servers may share. If Redis is
 // out of reach, the service starts all the same and is not ready.
 func openRedis(ctx context.Context, c *serveCommand, log *slog.Logger) (*store, error) {
-	if c.ofStore() != (locktable.Limits{}) {
-		return nil, usageError("--max-holds, --max-holds-per-uid, --max-waiters-per-uid, --max-waiters-per-key: the store in Redis has no limits yet")
-	}
 	url := string(c.RedisURL)
 	if url == "" {
 		url = "redis://" + net.JoinHostPort(cmp.Or(string(c.RedisHost), "localhost"), strconv.Itoa(cmp.Or(int(c.RedisPort), 6379)))
 	}
-	service, err := redisstore.New(ctx, redisstore.Options{URL: url, Prefix: string(c.RedisPrefix), Log: log})
+	service, err := redisstore.New(ctx, redisstore.Options{URL: url, Prefix: string(c.RedisPrefix), Limits: c.limitSettings.ofStore(), Log: log})
 	if err != nil {
 		return nil, usageError("--redis-url (REDIS_URL): " + err.Error())
 	}

@@ -12,6 +12,7 @@ import (
 
 	"holdfast"
 	"holdfast/internal/redistest"
+	"holdfast/internal/table"
 )
 
 // bareDelete deletes a key if it still has this value: the least that an unlock
@@ -20,10 +21,17 @@ var bareDelete = rueidis.NewLuaScript(`if redis.call('GET', KEYS[1]) == ARGV[1] 
 
 // BenchmarkPairs measures lock and unlock of own keys through the store, and
 // beside it the bare minimum over the same Redis and the same client library:
-// SET NX PX, and a script that compares and deletes.
+// SET NX PX, and a script that compares and deletes. Limited is the store with
+// limits on holds, which nobody reaches.
 func BenchmarkPairs(b *testing.B) {
 	server := redistest.Start(b)
-	store := openOver(b, server.URL())
+	stores := map[string]*Store{"store": openOver(b, server.URL())}
+	limited, err := New(b.Context(), Options{URL: server.URL(), Limits: table.Limits{Holds: 1000, HoldsOfUID: 1000}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { limited.Close() })
+	stores["limited"] = limited
 	ctx := context.Background()
 	bare, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{server.Addr()}, DisableCache: true, ForceSingleClient: true})
 	if err != nil {
@@ -40,16 +48,19 @@ func BenchmarkPairs(b *testing.B) {
 		b.Run(fmt.Sprint("bare/", goroutines), func(b *testing.B) {
 			inParallel(b, goroutines, pair)
 		})
-		b.Run(fmt.Sprint("store/", goroutines), func(b *testing.B) {
-			inParallel(b, goroutines, func(key string) error {
-				grant, err := store.Lock(ctx, holdfast.LockRequest{UID: key, Keys: holdfast.Keys(key), Exp: 10 * time.Second})
-				if err != nil {
+		for _, name := range []string{"store", "limited"} {
+			store := stores[name]
+			b.Run(fmt.Sprint(name, "/", goroutines), func(b *testing.B) {
+				inParallel(b, goroutines, func(key string) error {
+					grant, err := store.Lock(ctx, holdfast.LockRequest{UID: key, Keys: holdfast.Keys(key), Exp: 10 * time.Second})
+					if err != nil {
+						return err
+					}
+					_, err = store.Unlock(ctx, holdfast.UnlockRequest{UID: key, Tokens: grant.Tokens})
 					return err
-				}
-				_, err = store.Unlock(ctx, holdfast.UnlockRequest{UID: key, Tokens: grant.Tokens})
-				return err
+				})
 			})
-		})
+		}
 	}
 }
 

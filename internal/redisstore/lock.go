@@ -2,12 +2,14 @@ package redisstore
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/redis/rueidis"
 
 	"holdfast"
+	"holdfast/internal/table"
 )
 
 // Lock grants all keys or none. See [holdfast.Service].
@@ -28,8 +30,8 @@ func (s *Store) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.Gr
 			return grant, err
 		}
 	}
-	args := make([]string, 4, 4+2*len(req.Keys))
-	args[0], args[1], args[2] = req.UID, millis(req.Exp), req.Note
+	args := make([]string, beforeAsks, beforeAsks+2*len(req.Keys))
+	args[0], args[1], args[2], args[4] = req.UID, millis(req.Exp), req.Note, s.limits
 	for i := range req.Keys {
 		args = append(args, code(&req.Keys[i]), req.Keys[i].Key)
 	}
@@ -41,6 +43,17 @@ func (s *Store) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.Gr
 		return holdfast.Grant{}, err
 	}
 	return s.answered(answer, req)
+}
+
+// beforeAsks is how many arguments of the script lock come before what is asked.
+const beforeAsks = 5
+
+// limitsWord is how scripts are told of limits; see limits.lua.
+func limitsWord(l table.Limits) string {
+	if l == (table.Limits{}) {
+		return ""
+	}
+	return fmt.Sprint(l.Holds, l.HoldsOfUID, l.WaitersOfUID, l.WaitersOfKey)
 }
 
 // ask runs the script lock, to its end even if the client goes meanwhile: what
@@ -128,6 +141,10 @@ func (s *Store) answered(answer []rueidis.RedisMessage, req holdfast.LockRequest
 			cycle = append(cycle, holdfast.Link{UID: uid, Key: key})
 		}
 		return holdfast.Grant{}, holdfast.Deadlock(cycle)
+	case "limit":
+		f := fields{answer[1:]}
+		message := s.options.Limits.Beyond(f.text(), f.text())
+		return holdfast.Grant{}, &holdfast.Error{Code: holdfast.CodeLimit, Message: message, RetryAfter: time.Second}
 	}
 	return holdfast.Grant{}, answerError(answer)
 }

@@ -77,7 +77,7 @@ func (s *Store) wasAlone() {
 // fly takes what has gathered to Redis until there is nothing more.
 func (s *Store) fly() {
 	m := &s.many
-	args := make([]string, 0, 5*manyMost)
+	args := make([]string, 0, 1+5*manyMost)
 	for {
 		m.gather()
 		m.mu.Lock()
@@ -92,7 +92,7 @@ func (s *Store) fly() {
 			return
 		}
 		m.mu.Unlock()
-		args = args[:0]
+		args = append(args[:0], s.limits)
 		for _, r := range batch {
 			kind := "u"
 			if r.lock {

@@ -41,7 +41,7 @@ func newScripts(edit func(source string) string) *scripts {
 		return slices.Concat(before, library, after)
 	}
 	return &scripts{
-		lock:   script(with([]string{"clock", "lock_fast"}, "lock")...),
+		lock:   script(with([]string{"clock", "limits", "lock_fast"}, "lock_limits", "lock")...),
 		unlock: script(with([]string{"unlock_fast", "clock"}, "unlock")...),
 		extend: script(with(clock, "extend")...),
 		claim:  script("clock", "keys", "line", "claim", "claim_end"),
@@ -53,7 +53,7 @@ func newScripts(edit func(source string) string) *scripts {
 		count:  script("count"),
 		tick:   script(with(clock, "tick")...),
 		mine:   script("mine"),
-		many:   script("clock", "many"),
+		many:   script("clock", "limits", "many"),
 	}
 }
 

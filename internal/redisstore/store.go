@@ -15,6 +15,7 @@ import (
 
 	"holdfast"
 	"holdfast/internal/feed"
+	"holdfast/internal/table"
 )
 
 // Options say where the state is and how patient the store is.
@@ -37,6 +38,11 @@ type Options struct {
 	// life each second.
 	DeadAfter time.Duration
 
+	// Limits are how much there may be in Redis, by whatever server it came;
+	// what is asked of this one is held against them. A request beyond one is
+	// refused with CodeLimit.
+	Limits table.Limits
+
 	// Log gets a line when Redis goes away and when it is back. Nil means none.
 	Log *slog.Logger
 }
@@ -56,6 +62,7 @@ type Store struct {
 	connect rueidis.ClientOption
 	id      string   // of this server, new with each start
 	root    []string // KEYS of every script
+	limits  string   // as scripts are told of them
 	scripts *scripts
 	log     *slog.Logger
 	start   time.Time // what nextEnd counts from
@@ -120,6 +127,7 @@ func open(ctx context.Context, options Options, scripts *scripts) (*Store, error
 		connect:   connect,
 		id:        rand.Text()[:13],
 		root:      []string{"{" + options.Prefix + "}:"},
+		limits:    limitsWord(options.Limits),
 		scripts:   scripts,
 		log:       options.Log,
 		start:     time.Now(),

@@ -50,7 +50,7 @@ func (s *Store) lockInLine(ctx context.Context, req holdfast.LockRequest, args [
 	deadline := time.Now().Add(req.Wait)
 	over := time.NewTimer(req.Wait)
 	defer over.Stop()
-	ask := req.UID + "\x00" + strings.Join(args[4:], "\x00")
+	ask := req.UID + "\x00" + strings.Join(args[beforeAsks:], "\x00")
 	for {
 		c := s.join(ask)
 		args[3] = s.id + " " + c.ticket + " " + millis(s.options.DeadAfter)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -91,6 +92,26 @@ func Limits(t *testing.T, open func(t *testing.T, limits table.Limits) holdfast.
 			}
 		})
 	}
+}
+
+// InTurn is a service that gives locks and looks in turn to services that
+// share one state.
+func InTurn(services ...holdfast.Service) holdfast.Service {
+	return &inTurn{Service: services[0], services: services}
+}
+
+type inTurn struct {
+	holdfast.Service
+	services []holdfast.Service
+	next     atomic.Uint64
+}
+
+func (s *inTurn) turn() holdfast.Service {
+	return s.services[s.next.Add(1)%uint64(len(s.services))]
+}
+
+func (s *inTurn) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.Grant, error) {
+	return s.turn().Lock(ctx, req)
 }
 
 func numbered(name string) func(int) string {

@@ -16,6 +16,29 @@ type Limits struct {
 	WaitersOfKey int // requests in line for one key
 }
 
+// The names of the limits, with which their messages begin.
+const (
+	LimitHolds        = "holds"
+	LimitHoldsOfUID   = "holds of a uid"
+	LimitWaitersOfUID = "waiters of a uid"
+	LimitWaitersOfKey = "waiters of a key"
+)
+
+// Beyond is the message for who goes beyond the limit of that name; the uid or
+// the key that it is of is owner.
+func (l *Limits) Beyond(name, owner string) string {
+	switch name {
+	case LimitHolds:
+		return fmt.Sprintf("%s: at most %d holds and keys waited for are allowed at once", name, l.Holds)
+	case LimitHoldsOfUID:
+		return fmt.Sprintf("%s: %q may hold and wait for at most %d keys at once", name, owner, l.HoldsOfUID)
+	case LimitWaitersOfUID:
+		return fmt.Sprintf("%s: %q may stand in line %d times at once", name, owner, l.WaitersOfUID)
+	default:
+		return fmt.Sprintf("%s: at most %d may stand in line for key %q", name, l.WaitersOfKey, owner)
+	}
+}
+
 // tooMany says which limit r would go beyond if it were granted, or, with
 // wait, if it joined the line; "" if none.
 func (t *Table) tooMany(r *request, limits *Limits, wait bool) string {
@@ -32,20 +55,20 @@ func (t *Table) tooMany(r *request, limits *Limits, wait bool) string {
 		return ""
 	}
 	if limits.Holds > 0 && t.Holds()+t.asked+more > limits.Holds {
-		return fmt.Sprintf("holds: at most %d holds and keys waited for are allowed at once", limits.Holds)
+		return limits.Beyond(LimitHolds, "")
 	}
 	if limits.HoldsOfUID > 0 && t.ofUID(r.uid)+more > limits.HoldsOfUID {
-		return fmt.Sprintf("holds of a uid: %q may hold and wait for at most %d keys at once", r.uid, limits.HoldsOfUID)
+		return limits.Beyond(LimitHoldsOfUID, r.uid)
 	}
 	if !wait {
 		return ""
 	}
 	if limits.WaitersOfUID > 0 && len(t.waitersOf(r.uid)) >= limits.WaitersOfUID {
-		return fmt.Sprintf("waiters of a uid: %q may stand in line %d times at once", r.uid, limits.WaitersOfUID)
+		return limits.Beyond(LimitWaitersOfUID, r.uid)
 	}
 	for i := range r.asks {
 		if l, ok := t.lines.Get(r.asks[i].Key); ok && limits.WaitersOfKey > 0 && l.length >= limits.WaitersOfKey {
-			return fmt.Sprintf("waiters of a key: at most %d may stand in line for key %q", limits.WaitersOfKey, r.asks[i].Key)
+			return limits.Beyond(LimitWaitersOfKey, r.asks[i].Key)
 		}
 	}
 	return ""

@@ -17,6 +17,7 @@
 --   w:PLACE        hash: a waiter; also one that was let in, until it knows
 --   q:UID          sorted set: places in which this owner waits
 --   waiters        string: how many there are
+--   more           string: how many keys they ask beyond one each
 --   wanted         hash: how many holds of each owner are on keys with a line
 --   armed          set: the owners among them who wait themselves
 --   servers        sorted set: servers with waiters, by when they count as dead

@@ -115,6 +115,7 @@ local function stand(r)
   queue[#queue + 1] = place
   call('ZADD', P .. 'q:' .. w.uid, n, place)
   call('INCR', P .. 'waiters')
+  if #w.asks > 1 then call('INCRBY', P .. 'more', #w.asks - 1) end
   if #queue == 1 and wanted(w.uid) then call('SADD', P .. 'armed', w.uid) end
   for _, a in ipairs(w.asks) do
     local k = key(a.key)
@@ -135,6 +136,7 @@ local function leave(w)
   call('ZREM', P .. 'q:' .. w.uid, w.place)
   queues[w.uid] = nil
   if call('DECR', P .. 'waiters') == 0 then call('DEL', P .. 'waiters') end
+  if #w.asks > 1 and call('DECRBY', P .. 'more', #w.asks - 1) == 0 then call('DEL', P .. 'more') end
   if #waiting(w.uid) == 0 and wanted(w.uid) then call('SREM', P .. 'armed', w.uid) end
   for _, a in ipairs(w.asks) do
     local k = key(a.key)

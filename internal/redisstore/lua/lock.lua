@@ -1,10 +1,10 @@
--- lock UID EXP NOTE WAIT (CODE KEY)…
+-- lock UID EXP NOTE WAIT LIMITS (CODE KEY)…
 -- WAIT is "" if the request does not want to stand in line. Else it is three
 -- words: the server, its ticket, and how many ms after its last sign of life the
--- server counts as dead.
+-- server counts as dead. For LIMITS see limits.lua.
 --
 -- {"granted", ms left, version…}, {"waiting", place, ms to the next end of a
--- hold}, {"locked", blockers…} or {"deadlock", uid, key, …}
+-- hold}, {"locked", blockers…}, {"deadlock", uid, key, …} or {"limit", name, uid or key}
 
 local server, ticket, dead = ARGV[4]:match('^(%S+) (%S+) (%d+)$')
 local asked = table.concat(ARGV, '\0', FIRST)
@@ -18,6 +18,8 @@ end
 
 local function lock()
   if grantable(r) then
+    local limit, owner = tooMany(r, false)
+    if limit then return {'limit', limit, owner} end
     local versions, _, _, left = grant(r)
     return {'granted', left, unpack(versions)}
   end
@@ -32,6 +34,8 @@ local function lock()
   end
   local cycle = circle(r)
   if cycle then return {'deadlock', unpack(cycle)} end
+  local limit, owner = tooMany(r, true)
+  if limit then return {'limit', limit, owner} end
   local w = stand(r)
   noteLine('waiting', w)
   local answer = inLine(w)
