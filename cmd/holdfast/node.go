@@ -42,7 +42,7 @@ type peerSettings struct {
 // peerTLS gives how to speak with other nodes, and goes on with changed files
 // until ctx ends. It is nil if that is not secured, which must be on this
 // machine, or asked for.
-func (c *serveCommand) peerTLS(ctx context.Context, log *slog.Logger) (*tls.Config, error) {
+func (c *serveCommand) peerTLS(ctx context.Context, log *slog.Logger) (func() *tls.Config, error) {
 	files := certs.Files{Cert: string(c.PeerCert), Key: string(c.PeerKey), CA: string(c.PeerCA)}
 	if files == (certs.Files{}) {
 		host, _, err := net.SplitHostPort(cmp.Or(string(c.PeerListen), string(c.PeerAddr)))
@@ -62,7 +62,7 @@ func (c *serveCommand) peerTLS(ctx context.Context, log *slog.Logger) (*tls.Conf
 		return nil, usageError("--peer-cert, --peer-key, --peer-ca: " + err.Error())
 	}
 	follow(ctx, log, "certificates for nodes", source)
-	return source.Peer(), nil
+	return source.Peer, nil
 }
 
 // joining gives a client of the servers to join.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,11 +34,8 @@ func openShop(t testing.TB) *shop {
 
 func (s *shop) write(name string, pair Pair) {
 	s.t.Helper()
-	for file, text := range map[string][]byte{name + ".pem": pair.Cert, name + "-key.pem": pair.Key} {
-		if err := os.WriteFile(filepath.Join(s.dir, file), text, 0o600); err != nil {
-			s.t.Fatal(err)
-		}
-	}
+	write(s.t, filepath.Join(s.dir, name+".pem"), pair.Cert)
+	write(s.t, filepath.Join(s.dir, name+"-key.pem"), pair.Key)
 }
 
 // files makes a certificate, and gives the files of one who has it and trusts
@@ -187,11 +185,12 @@ func TestNodesKnowEachOther(t *testing.T) {
 	if _, _, err := meet(t, one.Peer(), two.Peer(), "10.0.0.1"); err != nil {
 		t.Errorf("by address: %v", err)
 	}
+	api := must[*Source](t)(OpenPeer(s.files(ForServer, "api", time.Hour, "n1.test")))
 	refused := map[string]func() error{
 		"a node with another name": func() error { _, _, err := meet(t, one.Peer(), two.Peer(), "n2.test"); return err },
 		"no certificate": func() error {
-			client := two.Peer()
-			client.GetClientCertificate = nil
+			client := two.Peer().Clone()
+			client.Certificates = nil
 			_, _, err := meet(t, one.Peer(), client, "n1.test")
 			return err
 		},
@@ -201,12 +200,11 @@ func TestNodesKnowEachOther(t *testing.T) {
 			return err
 		},
 		"a server of the same authority": func() error {
-			server := s.files(ForServer, "api", time.Hour, "n1.test")
-			_, _, err := meet(t, must[*Source](t)(OpenPeer(server)).Peer(), two.Peer(), "n1.test")
-			if err != nil {
-				return err // it is a server: a node would connect to it, but it to none
-			}
-			_, _, err = meet(t, one.Peer(), must[*Source](t)(OpenPeer(server)).Peer(), "n1.test")
+			_, _, err := meet(t, one.Peer(), api.Peer(), "n1.test")
+			return err
+		},
+		"towards a server of the same authority": func() error {
+			_, _, err := meet(t, api.Peer(), two.Peer(), "n1.test")
 			return err
 		},
 		"a node of another cluster": func() error {
@@ -279,6 +277,62 @@ func TestChangedFilesCountForNewConnections(t *testing.T) {
 	}
 	if _, _, err := meet(t, config, client, "locks.test"); err == nil {
 		t.Error("a client of the authority before is let in")
+	}
+}
+
+// Nodes change their authority one after the other: first all trust both, then
+// all have certificates of the new one, then none trusts the old one. At no
+// moment is one shut out.
+func TestNodesChangeTheirAuthority(t *testing.T) {
+	old, next := openShop(t), openShop(t)
+	both := slices.Concat(old.authority.Cert, next.authority.Cert)
+	var files []Files
+	var nodes []*Source
+	for _, host := range []string{"n1.test", "n2.test"} {
+		f := old.files(ForPeer, host, time.Hour, host)
+		f.CA = filepath.Join(t.TempDir(), "ca.pem") // each has its own
+		write(t, f.CA, old.authority.Cert)
+		files, nodes = append(files, f), append(nodes, must[*Source](t)(OpenPeer(f)))
+	}
+	before := must[*Source](t)(OpenPeer(old.files(ForPeer, "n3.test", time.Hour, "n3.test")))
+	for _, step := range []struct {
+		name   string
+		change func(i int)
+	}{
+		{"trust both", func(i int) { write(t, files[i].CA, both) }},
+		{"a new certificate", func(i int) {
+			host := []string{"n1.test", "n2.test"}[i]
+			pair := must[Pair](t)(next.authority.New(ForPeer, host, []string{host}, time.Now(), time.Hour))
+			write(t, files[i].Cert, pair.Cert)
+			write(t, files[i].Key, pair.Key)
+		}},
+		{"trust the new one", func(i int) { write(t, files[i].CA, next.authority.Cert) }},
+	} {
+		for i := range nodes {
+			step.change(i)
+			if err := nodes[i].Reload(); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := meet(t, nodes[0].Peer(), nodes[1].Peer(), "n1.test"); err != nil {
+				t.Errorf("%s, node %d: from 2 to 1: %v", step.name, i+1, err)
+			}
+			if _, _, err := meet(t, nodes[1].Peer(), nodes[0].Peer(), "n2.test"); err != nil {
+				t.Errorf("%s, node %d: from 1 to 2: %v", step.name, i+1, err)
+			}
+		}
+	}
+	if _, _, err := meet(t, nodes[0].Peer(), before.Peer(), "n1.test"); err == nil {
+		t.Error("a node of the old authority is let in")
+	}
+	if _, _, err := meet(t, before.Peer(), nodes[0].Peer(), "n3.test"); err == nil {
+		t.Error("a node of the old authority is connected to")
+	}
+}
+
+func write(t testing.TB, file string, text []byte) {
+	t.Helper()
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

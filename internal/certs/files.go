@@ -80,9 +80,9 @@ type Source struct {
 	protos []string
 	peers  bool
 
-	// The configuration of the listening side. It is made once for each state
-	// of the files, so that sessions can be resumed, but not beyond a change of
-	// who is trusted.
+	// The configuration of the listening side; between nodes, of both. It is
+	// made once for each state of the files, so that sessions can be resumed, but
+	// not beyond a change of who is trusted.
 	current atomic.Pointer[tls.Config]
 }
 
@@ -130,25 +130,31 @@ func (s *Source) Reload() error {
 		NextProtos:   s.protos,
 	}
 	if s.peers {
-		next.VerifyConnection = func(state tls.ConnectionState) error { return goodForServers(state, l.trusted) }
+		next.RootCAs = l.trusted
+		next.VerifyConnection = func(state tls.ConnectionState) error { return goodForNodes(state, l.trusted) }
 	}
 	s.current.Store(next)
 	return nil
 }
 
-// goodForServers wants of a client's certificate, which crypto/tls has found
-// good for clients, that it is also good for servers.
-func goodForServers(state tls.ConnectionState, trusted *x509.CertPool) error {
+// goodForNodes wants of the other side's certificate that it is good for both
+// sides; crypto/tls has looked at one.
+func goodForNodes(state tls.ConnectionState, trusted *x509.CertPool) error {
 	between := x509.NewCertPool()
 	for _, certificate := range state.PeerCertificates[1:] {
 		between.AddCert(certificate)
 	}
-	_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{
-		Roots:         trusted,
-		Intermediates: between,
-		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	})
-	return err
+	for _, usage := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
+		_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{
+			Roots:         trusted,
+			Intermediates: between,
+			KeyUsages:     []x509.ExtKeyUsage{usage},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Server gives a configuration to listen with. It follows the files.
@@ -156,21 +162,11 @@ func (s *Source) Server() *tls.Config {
 	return &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.current.Load(), nil }}
 }
 
-// Peer gives a configuration for both ends of connections between nodes. It
-// follows the files, save that what this node connects to must have a
-// certificate of an authority that was in them when Peer was called. Whoever
-// connects fills in the name that the other side must have a certificate for,
-// as [tls.Dialer] does by itself.
-func (s *Source) Peer() *tls.Config {
-	return &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.current.Load(), nil },
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			return &s.current.Load().Certificates[0], nil
-		},
-		RootCAs: s.current.Load().ClientCAs,
-	}
-}
+// Peer gives the configuration for either end of a connection between nodes, as
+// the files are now: each connection asks anew. It must not be changed; whoever
+// connects fills in, in a copy, the name that the other side must have a
+// certificate for, as [tls.Dialer] does by itself.
+func (s *Source) Peer() *tls.Config { return s.current.Load() }
 
 // CheckPeerPort refuses a port for nodes without TLS, unless it is on loopback
 // or the operator says that it may be insecure: whoever reaches it could take

@@ -58,14 +58,16 @@ type network interface {
 	Dial(ctx context.Context, address string) (net.Conn, error)
 }
 
-// tcp is the network of real life, with mutual TLS if there is a
-// configuration of it.
-type tcp struct{ tls *tls.Config }
+// tcp is the network of real life, with mutual TLS if it is told how; see
+// Node.TLS.
+type tcp struct{ tls func() *tls.Config }
 
 func (n tcp) Listen(address string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", address)
 	if err == nil && n.tls != nil {
-		listener = tls.NewListener(listener, n.tls)
+		listener = tls.NewListener(listener, &tls.Config{
+			GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return n.tls(), nil },
+		})
 	}
 	return listener, err
 }
@@ -75,7 +77,7 @@ func (n tcp) Dial(ctx context.Context, address string) (net.Conn, error) {
 	if n.tls == nil {
 		return dialer.DialContext(ctx, "tcp", address)
 	}
-	return (&tls.Dialer{NetDialer: dialer, Config: n.tls}).DialContext(ctx, "tcp", address)
+	return (&tls.Dialer{NetDialer: dialer, Config: n.tls()}).DialContext(ctx, "tcp", address)
 }
 
 // listen opens the port. Nothing is accepted before serve.

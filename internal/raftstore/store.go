@@ -83,9 +83,10 @@ type Node struct {
 	ElectionTimeout time.Duration
 
 	// TLS secures the connections between nodes, of which each shows the
-	// others its certificate. Nil means that they are neither encrypted nor
-	// authenticated.
-	TLS *tls.Config
+	// others its certificate. It is asked for the configuration of each new
+	// connection, for either end, and so may follow files that change. Nil means
+	// that they are neither encrypted nor authenticated.
+	TLS func() *tls.Config
 
 	// Serve serves the API of a service to a listener, until the listener is
 	// closed and the function that it gives has returned. Requests that another
