@@ -211,7 +211,7 @@ func (s *shell) port(shown string) string {
 	return s.ports[shown]
 }
 
-var portShown = regexp.MustCompile(`(localhost:|127\.0\.0\.1:|-p |-P |--port )(\d{4,5})\b`)
+var portShown = regexp.MustCompile(`(localhost:|127\.0\.0\.\d:|-p |-P |--port )(\d{4,5})\b`)
 
 // real puts the ports that are used instead into a text of the page.
 func (s *shell) real(text string) string {
