@@ -21,7 +21,7 @@ type limitSettings struct {
 	MaxBody                  count         `group:"limits" placeholder:"BYTES" variable:"MAX_BODY" help:"Bytes in the body of a request, and in a message of a stream; without it 1048576, which is also the most."`
 	MaxKeys                  count         `group:"limits" placeholder:"N" variable:"MAX_KEYS" help:"Keys in one request to lock or check; without it 256, which is also the most."`
 	MaxKeyLength             count         `group:"limits" placeholder:"BYTES" variable:"MAX_KEY_LENGTH" help:"Bytes in a key that is locked or checked; without it 512, which is also the most."`
-	MaxHeader                count         `group:"limits" placeholder:"BYTES" variable:"MAX_HEADER" help:"Bytes in the header of a request; without it 65536."`
+	MaxHeader                count         `group:"limits" placeholder:"BYTES" variable:"MAX_HEADER" help:"Bytes in the header of a request; without it 65536, the least is 8192."`
 	HeaderTimeout            time.Duration `group:"limits" default:"10s" placeholder:"DURATION" variable:"HEADER_TIMEOUT" help:"For a client to send a header, and to agree on TLS; without it 10s."`
 	RequestTimeout           time.Duration `group:"limits" default:"10s" placeholder:"DURATION" variable:"REQUEST_TIMEOUT" help:"For a client to send a whole request; without it 10s."`
 	MaxConnections           count         `group:"limits" placeholder:"N" variable:"MAX_CONNECTIONS" help:"Connections."`
@@ -59,6 +59,9 @@ func (l *limitSettings) ofServer() (api.Limits, error) {
 			return limits, usageError(fmt.Sprintf("%s: must be at most %d, not %d", most.name, most.most, most.value))
 		}
 	}
+	if limits.Header != 0 && limits.Header < minHeader {
+		return limits, usageError(fmt.Sprintf("--max-header (MAX_HEADER): must be at least %d, not %d", minHeader, limits.Header))
+	}
 	for _, timeout := range []struct {
 		name  string
 		value time.Duration
@@ -69,6 +72,9 @@ func (l *limitSettings) ofServer() (api.Limits, error) {
 	}
 	return limits, nil
 }
+
+// minHeader is what proxies and browsers may well need.
+const minHeader = 8 << 10
 
 // count is a number of things; zero stands for any number.
 type count int

@@ -26,7 +26,7 @@ type Limits struct {
 	RequestsPerSecond int // on one connection of /stream, and at most so many at once
 	UnderWay          int // calls at once, of everybody; see load
 
-	Header      int           // bytes in the header of a request; 64 KiB by default
+	Header      int           // bytes in the header of a request; 64 KiB by default, more than 4 KiB in any case
 	HeaderTime  time.Duration // to send it; 10 s by default
 	RequestTime time.Duration // to send a request; 10 s by default
 }

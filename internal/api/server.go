@@ -21,6 +21,9 @@ const (
 
 	// maxHeader is how many bytes the header of a request may have.
 	maxHeader = 64 << 10
+
+	// headerSlack is how much larger net/http lets a header be than it is told.
+	headerSlack = 4 << 10
 )
 
 // Server serves a Handler to connections.
@@ -41,7 +44,7 @@ func NewServer(handler *Handler) *Server {
 			ReadHeaderTimeout: limits.HeaderTime,
 			ReadTimeout:       limits.RequestTime,
 			IdleTimeout:       idleTimeout,
-			MaxHeaderBytes:    limits.Header,
+			MaxHeaderBytes:    max(1, limits.Header-headerSlack),
 			ErrorLog:          slog.NewLogLogger(handler.options.Logger.Handler(), slog.LevelWarn),
 
 			DisableGeneralOptionsHandler: true, // its answer is no JSON
