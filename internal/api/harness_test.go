@@ -27,6 +27,7 @@ type site struct {
 	t       testing.TB
 	service holdfast.Service
 	server  *Server
+	scheme  string // with which URLs begin
 	address string
 	client  *http.Client
 }
@@ -60,7 +61,7 @@ func openWith(t testing.TB, service holdfast.Service, options Options, serve fun
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &site{t: t, service: service, server: NewServer(New(service, options))}
+	s := &site{t: t, service: service, scheme: "http://", server: NewServer(New(service, options))}
 	for _, change := range change {
 		change(s.server)
 	}
@@ -110,7 +111,7 @@ func (s *site) ask(method, path, body string, header ...string) answer {
 }
 
 func (s *site) try(ctx context.Context, method, path, body string, header ...string) (answer, error) {
-	target, err := url.Parse("http://" + s.address + path)
+	target, err := url.Parse(s.scheme + s.address + path)
 	if err != nil {
 		return answer{}, err
 	}

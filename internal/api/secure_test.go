@@ -48,7 +48,7 @@ func openSecured(t testing.TB, auth tls.ClientAuthType, options Options, change 
 	s.site = openWith(t, s.service, options, func(server *Server, l net.Listener) error {
 		return server.ServeTLS(l, s.source.Server())
 	}, change...)
-	s.site.client = s.as("", true)
+	s.site.client, s.site.scheme = s.as("", true), "https://"
 	return s
 }
 
@@ -263,4 +263,18 @@ func TestSlowHandshakesKeepNobodyWaiting(t *testing.T) {
 		t.Errorf("%q, %v", body, err)
 	}
 	s.stop()
+}
+
+func TestAHandshakeMustEndInTime(t *testing.T) {
+	const most = 300 * time.Millisecond
+	s := openSecured(t, tls.NoClientCert, Options{Limits: Limits{HeaderTime: most}})
+	began := time.Now()
+	conn := s.dial()
+	conn.send("\x16\x03\x01")
+	if got := conn.rest(); got != "" {
+		t.Errorf("got %q", got)
+	}
+	if took := time.Since(began); took < most || took > readTimeout {
+		t.Errorf("cut off after %v", took)
+	}
 }
