@@ -53,7 +53,7 @@ func TestEntriesThatAreInASnapshotAreLeftOut(t *testing.T) {
 					memory.StoreLog(&raft.Log{Index: index, Term: 2})
 				}
 				kept, _ := memory.storage(Options{})
-				m := mend(newSimTransport(newSimNetwork(1, 1), 0, "n0@"), &disk{storage: kept, log: newLogWriter(memory)}, nil)
+				m := mend(newSimTransport(newSimNetwork(1, 1), 0, "n0@"), &disk{storage: kept, log: newLogWriter(memory)}, isAdmitted, nil)
 				defer m.Close()
 				sent := &raft.AppendEntriesRequest{Term: 3, PrevLogEntry: c.sent.before, PrevLogTerm: 2, LeaderCommitIndex: c.sent.commit}
 				for index := c.sent.first; index > 0 && index <= c.sent.last; index++ {
@@ -80,7 +80,7 @@ func TestEntriesThatAreInASnapshotAreLeftOut(t *testing.T) {
 // catches up.
 func TestANodeWhoseAnswersWereLostCatchesUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		w := newWorld(t, 1, 3)
+		w := newWorld(t, 1, 3, false)
 		within := func(what string, ok func() bool) {
 			t.Helper()
 			for range 3000 {
@@ -91,7 +91,7 @@ func TestANodeWhoseAnswersWereLostCatchesUp(t *testing.T) {
 			}
 			t.Error("in vain: " + what)
 		}
-		leads := func(n *simNode) bool { return n.living().leading.Load() }
+		leads := func(n *simNode) bool { return n != w.spare && n.living().leading.Load() }
 		within("a leader", func() bool { return slices.ContainsFunc(w.nodes, leads) })
 		leader := w.nodes[max(0, slices.IndexFunc(w.nodes, leads))]
 		mute := w.nodes[(leader.index+1)%3]

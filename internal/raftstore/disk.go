@@ -29,6 +29,7 @@ import (
 type disk struct {
 	storage
 	log     *logWriter    // to the storage's log
+	terms   *terms        // the storage's stable
 	life    uint64        // tells this process from every other that writes to the log
 	members []raft.Server // as the log and the snapshots have them at the start
 }
@@ -53,7 +54,12 @@ func openDisk(options Options) (*disk, error) {
 		return nil, err
 	}
 	d := &disk{storage: kept, log: newLogWriter(kept.logs), life: newLife()}
-	if err := d.check(options); err != nil {
+	err = d.check(options)
+	if err == nil {
+		d.terms, err = newTerms(kept.stable)
+		d.stable = d.terms
+	}
+	if err != nil {
 		return nil, errors.Join(err, d.close())
 	}
 	return d, nil

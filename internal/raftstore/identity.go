@@ -13,10 +13,11 @@ import (
 // identity is what the directory of a node of a cluster remembers beside the
 // log: whose it is. The directory of a store that is alone has none.
 type identity struct {
-	Cluster string `json:"cluster"`           // tells this cluster from every other
-	ID      string `json:"id"`                // the node
-	Founder bool   `json:"founder,omitempty"` // the cluster began with this node
-	Removed bool   `json:"removed,omitempty"` // the node was taken out of the cluster
+	Cluster  string `json:"cluster"`            // tells this cluster from every other
+	ID       string `json:"id"`                 // the node
+	Founder  bool   `json:"founder,omitempty"`  // the cluster began with this node
+	Admitted bool   `json:"admitted,omitempty"` // the cluster has taken this node in; see [Store.admitted]
+	Removed  bool   `json:"removed,omitempty"`  // the node was taken out of the cluster
 }
 
 // identityFile is its place in the directory.

@@ -46,7 +46,7 @@ func (s *Store) takeOver() (stop func()) {
 		// this barrier is applied it is in the table.
 		began := time.Now()
 		for {
-			err := s.raft.Barrier(s.options.Patience).Error()
+			err := s.barrier(ctx)
 			if err == nil {
 				break
 			}

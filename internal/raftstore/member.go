@@ -147,14 +147,24 @@ func (l Leading) StepDown(ctx context.Context) error {
 func (s *Store) handOver(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
 	defer cancel()
+	return within(ctx, s.raft.LeadershipTransfer)
+}
+
+// within waits for what raft is asked, but no longer than ctx.
+func within[F raft.Future](ctx context.Context, ask func() F) error {
 	answer := make(chan error, 1)
-	go func() { answer <- s.raft.LeadershipTransfer().Error() }()
+	go func() { answer <- ask().Error() }()
 	select {
 	case err := <-answer:
 		return err
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// barrier waits until everything that was written before is in the table.
+func (s *Store) barrier(ctx context.Context) error {
+	return within(ctx, func() raft.Future { return s.raft.Barrier(s.options.Patience) })
 }
 
 // RemoveNode takes a node out of the cluster, if this one leads. A leader that
@@ -166,7 +176,10 @@ func (l Leading) RemoveNode(ctx context.Context, id string) error {
 	case l.s.peers == nil:
 		return errAlone
 	}
-	if _, ok := l.s.member(id); !ok {
+	switch gone, err := l.s.isGone(id); {
+	case err != nil:
+		return errNoLeader()
+	case gone:
 		return &holdfast.Error{Code: holdfast.CodeNotFound, Message: fmt.Sprintf("id: the cluster has no node %q", id)}
 	}
 	if id == l.s.peers.identity.ID {
@@ -255,8 +268,27 @@ func (s *Store) isMember(id string) reply {
 	if err := (log{s}).Verify(s.ctx); err != nil {
 		return reply{Refusal: "this node does not lead", Again: true}
 	}
-	_, ok := s.member(id)
-	return reply{Member: ok}
+	gone, err := s.isGone(id)
+	if err != nil {
+		return reply{Refusal: "this node does not lead", Again: true}
+	}
+	return reply{Member: !gone}
+}
+
+// isGone says whether a node is none of the cluster; the leader knows. It may
+// not be among the members as they will be, and stay among them all the same:
+// what is not on a majority of disks yet can be left out by another leader.
+func (s *Store) isGone(id string) (bool, error) {
+	if _, in := s.member(id); in {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, s.options.Patience)
+	defer cancel()
+	if err := s.barrier(ctx); err != nil {
+		return false, err
+	}
+	_, in := s.member(id)
+	return !in, nil
 }
 
 // enter makes this node a voter of its cluster, at its present address, which
@@ -264,7 +296,6 @@ func (s *Store) isMember(id string) reply {
 func (s *Store) enter() bool {
 	self := s.peers.self()
 	q := question{Op: askJoin, ID: s.peers.identity.ID, Peer: s.peers.address}
-	q.Fresh = s.raft.LastIndex() == 0
 	trouble := ""
 	for said := false; ; said = true {
 		if me, ok := s.member(q.ID); ok && me.Suffrage == raft.Voter && me.Address == self {
@@ -277,9 +308,13 @@ func (s *Store) enter() bool {
 			s.options.Logger.Info("joining the cluster", "node", q.ID, "cluster", s.peers.identity.Cluster)
 		}
 		var r reply
+		q.Fresh = !s.admitted()
 		leader, err := s.whomToAsk()
 		if err == nil {
 			r, err = s.ask(s.ctx, leader, q)
+		}
+		if err == nil && r.Refusal == "" {
+			err = s.noteAdmission()
 		}
 		if err != nil && err.Error() != trouble && s.ctx.Err() == nil {
 			trouble = err.Error()
@@ -290,7 +325,6 @@ func (s *Store) enter() bool {
 			s.fail(fmt.Errorf("the cluster does not take this node in: %s", r.Refusal))
 			return false
 		case err == nil && r.Refusal == "":
-			q.Fresh = false
 			q.Voter = s.raft.AppliedIndex()+caughtUp >= r.Last
 		}
 		select {
@@ -352,9 +386,6 @@ func errRemoved(i *identity) error {
 // is a leader who sends, all is well; else the others may know one.
 func (s *Store) wasRemoved() bool {
 	id := s.peers.identity.ID
-	if _, in := s.member(id); !in {
-		return true
-	}
 	if leader, _ := s.raft.LeaderWithID(); leader != "" {
 		return false
 	}

@@ -15,8 +15,10 @@ type transport interface {
 	raft.WithClose
 }
 
-// mended is a transport that keeps three faults of hashicorp/raft v1.7.3 from
+// mended is a transport that keeps four faults of hashicorp/raft v1.7.3 from
 // doing harm.
+//
+// A heartbeat may set the term back, see terms.
 //
 // A pipeline may never end, see AppendEntriesPipeline.
 //
@@ -30,14 +32,15 @@ type transport interface {
 type mended struct {
 	transport
 	disk      *disk
+	admitted  func() bool
 	conflicts func(last, snapshot uint64) // called when the log has other entries than the snapshot, up to last
 	rpcs      chan raft.RPC
 	over      chan struct{}
 	once      sync.Once
 }
 
-func mend(t transport, d *disk, conflicts func(last, snapshot uint64)) *mended {
-	m := &mended{transport: t, disk: d, conflicts: conflicts, rpcs: make(chan raft.RPC), over: make(chan struct{})}
+func mend(t transport, d *disk, admitted func() bool, conflicts func(last, snapshot uint64)) *mended {
+	m := &mended{transport: t, disk: d, admitted: admitted, conflicts: conflicts, rpcs: make(chan raft.RPC), over: make(chan struct{})}
 	go m.pass()
 	return m
 }
@@ -56,6 +59,9 @@ func (t *mended) pass() {
 	for {
 		select {
 		case rpc := <-t.transport.Consumer():
+			if t.refuses(rpc) {
+				continue
+			}
 			switch sent := rpc.Command.(type) {
 			case *raft.InstallSnapshotRequest:
 				t.awaitRaft()

@@ -41,7 +41,7 @@ func TestASnapshotOfWhatIsThereIsNotInstalled(t *testing.T) {
 				kept, _ := memory.storage(Options{})
 				network := newSimNetwork(1, 1)
 				conflict := false
-				m := mend(newSimTransport(network, 0, "n0@"), &disk{storage: kept, log: newLogWriter(memory)}, func(uint64, uint64) { conflict = true })
+				m := mend(newSimTransport(network, 0, "n0@"), &disk{storage: kept, log: newLogWriter(memory)}, isAdmitted, func(uint64, uint64) { conflict = true })
 				defer m.Close()
 				answers, data := make(chan raft.RPCResponse, 1), bytes.NewReader([]byte("a snapshot"))
 				go func() {
@@ -76,7 +76,7 @@ func TestASnapshotOfWhatIsBeingWrittenIsNotInstalled(t *testing.T) {
 		kept, _ := memory.storage(Options{})
 		s := &Store{options: Options{Logger: slog.New(slog.DiscardHandler)}, keeper: keeper.New(0), disk: &disk{storage: kept, log: newLogWriter(memory)}}
 		arriving := newSimTransport(newSimNetwork(1, 3), 0, "n0@")
-		m := mend(arriving, s.disk, func(last, snapshot uint64) { t.Errorf("conflict over %d to %d", snapshot, last) })
+		m := mend(arriving, s.disk, isAdmitted, func(last, snapshot uint64) { t.Errorf("conflict over %d to %d", snapshot, last) })
 		defer m.Close()
 		config := s.config("n0")
 		members := raft.Configuration{Servers: []raft.Server{{ID: "n0", Address: "n0@"}, {ID: "n1", Address: "n1@"}, {ID: "n2", Address: "n2@"}}}

@@ -162,6 +162,9 @@ func (s *Store) answerTo(q question) reply {
 	case askMember:
 		return s.isMember(q.ID)
 	case askTerm:
+		if !s.admitted() {
+			return reply{Refusal: errNotAdmitted.Error(), Again: true} // it may have known a later one
+		}
 		return reply{Term: s.raft.CurrentTerm()}
 	}
 	return reply{Refusal: fmt.Sprintf("this node does not know the question %q; it may be of an older version", q.Op)}

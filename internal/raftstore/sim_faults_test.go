@@ -74,6 +74,8 @@ var simFaults = []simFault{
 	{"full disk", 700 * time.Millisecond, func(w *world, rng *rand.Rand) func() {
 		return w.pick(rng).onDisk(func(d *simDisk) { d.full = true }, func(d *simDisk) { d.full = false })
 	}},
+	{"members", 0, (*world).changeMembers},
+	{"members", 0, (*world).changeMembers},
 }
 
 // harm does harm for a while, and makes everything well again. When what
@@ -157,10 +159,12 @@ func (w *world) crash(rng *rand.Rand, nodes ...*simNode) func() {
 		n.crash(heardAfter)
 	}
 	return func() {
+		var started sync.WaitGroup // one that joins needs the others
 		for _, n := range nodes {
 			n.hold(-1)
-			n.start()
+			started.Go(n.start)
 		}
+		started.Wait()
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +26,9 @@ type world struct {
 	seed    uint64
 	network *simNetwork
 	nodes   []*simNode
+	size    int         // how many of them found the cluster
+	spare   *simNode    // comes and goes; nil if the only node is none of a cluster
+	members atomic.Bool // they are changing
 	began   time.Time
 	ending  sync.WaitGroup // lives that are over and not yet put away
 
@@ -51,9 +55,13 @@ type simNode struct {
 	turn chan struct{} // held while a life begins or ends; that takes time
 	disk *simDisk      // changes with turn and mu
 
-	mu   sync.Mutex
-	life *life // nil while it is down
-	down int   // how many faults keep it down
+	mu      sync.Mutex
+	life    *life              // nil while it is down
+	opening context.CancelFunc // ends the last start, if it is under way
+	down    int                // how many faults keep it down
+
+	changing bool // see change
+	refused  bool // see refuse
 }
 
 // life is a node from a start to its end.
@@ -71,10 +79,18 @@ const (
 	simKeep     = 5 * time.Second // longer than any fault
 )
 
-func newWorld(t *testing.T, seed uint64, size int) *world {
-	w := &world{t: t, seed: seed, began: time.Now(), calm: []span{{0, 1 << 62}}, network: newSimNetwork(seed, size), did: map[string]int{}, alone: make([]time.Time, size)}
+// newWorld gives a cluster of so many nodes, or a store that is alone.
+func newWorld(t *testing.T, seed uint64, size int, lone bool) *world {
+	nodes := size + 1
+	if lone {
+		nodes = 1
+	}
+	w := &world{
+		t: t, seed: seed, size: size, began: time.Now(), calm: []span{{0, 1 << 62}}, network: newSimNetwork(seed, nodes),
+		did: map[string]int{}, alone: make([]time.Time, size),
+	}
 	var members []raft.Server
-	for i := range size {
+	for i := range nodes {
 		n := &simNode{
 			world: w, index: i, id: fmt.Sprint("n", i), dir: filepath.Join(t.TempDir(), fmt.Sprint(i)), address: fmt.Sprintf("n%d:7000", i),
 			turn: make(chan struct{}, 1), disk: newSimDisk(rand.New(rand.NewPCG(seed, uint64(100+i)))),
@@ -82,8 +98,14 @@ func newWorld(t *testing.T, seed uint64, size int) *world {
 		w.nodes = append(w.nodes, n)
 		members = append(members, raft.Server{ID: raft.ServerID(n.id), Address: join(n.id, n.address)})
 	}
-	for _, n := range w.nodes {
-		n.found(members)
+	if !lone {
+		w.spare = w.nodes[size]
+		w.spare.lose(w.spare.disk.rng, false)
+	}
+	for _, n := range w.nodes[:size] {
+		if !lone {
+			n.found(members[:size])
+		}
 		n.start()
 	}
 	return w
@@ -114,8 +136,11 @@ func (n *simNode) found(members []raft.Server) {
 func (n *simNode) start() {
 	n.turn <- struct{}{}
 	defer func() { <-n.turn }()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	n.mu.Lock()
 	idle := n.down == 0 && n.life == nil
+	n.opening = cancel
 	n.mu.Unlock()
 	if !idle {
 		return
@@ -127,17 +152,29 @@ func (n *simNode) start() {
 		over:      make(chan struct{}),
 		stopping:  make(chan struct{}, 1),
 	}
-	var err error
-	l.Store, err = Open(context.Background(), Options{
+	options := Options{
 		Dir: n.dir, Logger: slog.New(slog.DiscardHandler), Patience: simPatience, KeepPlaces: simKeep, SnapshotEvery: 64,
-		Node: &Node{
+		openStorage: n.disk.storage,
+	}
+	if n.world.spare != nil {
+		options.Node = &Node{
 			ID: n.id, PeerAddr: n.address, API: "http://" + n.address, ElectionTimeout: simElection,
 			Serve: serveLeading, network: l.port, transport: l.transport,
-		},
-		openStorage: n.disk.storage,
-	})
-	if err != nil {
-		n.world.problem("node %s does not start: %v", n.id, err)
+		}
+		if n.isChanging() {
+			options.Node.Join = n.whomToJoin()
+		}
+	}
+	var err error
+	if l.Store, err = Open(ctx, options); err != nil {
+		l.transport.Close()
+		switch {
+		case ctx.Err() != nil: // it has crashed meanwhile
+		case n.isChanging():
+			n.refuse()
+		default:
+			n.world.problem("node %s does not start: %v", n.id, err)
+		}
 		return
 	}
 	n.mu.Lock()
@@ -148,10 +185,15 @@ func (n *simNode) start() {
 	n.world.ending.Go(func() {
 		select {
 		case err := <-l.Failed():
-			n.world.note("failed: " + err.Error())
+			n.world.note("failed")
+			n.world.say("%s fails: %v", n.id, err)
 			if n.living() == l {
 				n.crash(0)
-				n.start()
+				if n.isChanging() {
+					n.refuse()
+				} else {
+					n.start()
+				}
 			}
 		case <-l.over:
 		}
@@ -161,6 +203,11 @@ func (n *simNode) start() {
 // crash ends the present life without a word. What its process still does
 // reaches nobody.
 func (n *simNode) crash(heardAfter time.Duration) {
+	n.mu.Lock()
+	if n.opening != nil {
+		n.opening()
+	}
+	n.mu.Unlock()
 	n.turn <- struct{}{}
 	defer func() { <-n.turn }()
 	l := n.living()
@@ -232,6 +279,9 @@ func (w *world) reckon() {
 	defer w.network.mu.Unlock()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.members.Load() {
+		return // then nothing is certain
+	}
 	now := time.Now()
 	for i := range w.alone {
 		reached := 1
@@ -254,6 +304,9 @@ func (w *world) reckon() {
 func (w *world) aloneSince(node int) time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if node >= w.size {
+		return time.Time{} // the spare one's time is when the members change
+	}
 	return w.alone[node]
 }
 

@@ -92,7 +92,8 @@ func (s *Store) startNode(ctx context.Context, found *identity) error {
 			Stream: streams{s.peers}, MaxPool: 4, Timeout: peerTimeout, Logger: config.Logger,
 		})
 	}
-	transport := mend(over, s.disk, s.conflict)
+	s.mayVote.Store(identity.Founder || identity.Admitted || len(s.disk.members) > 0)
+	transport := mend(over, s.disk, s.admitted, s.conflict)
 	self := raft.Server{ID: config.LocalID, Address: s.peers.self()}
 	if mine := s.disk.members; len(mine) == 1 && (mine[0].ID == lone && identity.Founder || mine[0].ID == self.ID && mine[0].Address != self.Address) {
 		err = s.rename(config, transport, self)

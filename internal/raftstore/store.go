@@ -118,6 +118,7 @@ type Store struct {
 	counts  *counts
 	failed  chan error  // see Failed
 	leading atomic.Bool // the table is the latest, and the lease clock runs
+	mayVote atomic.Bool // see admitted
 
 	ctx     context.Context // ends with Close
 	close   context.CancelFunc

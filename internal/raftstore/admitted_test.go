@@ -1,0 +1,130 @@
+package raftstore
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"holdfast"
+	"holdfast/internal/table"
+)
+
+func isAdmitted() bool { return true }
+
+// leader waits for one.
+func (w *world) leader() *simNode {
+	w.within("a leader", func() bool { return len(w.leaders()) > 0 })
+	i := slices.IndexFunc(w.nodes, func(n *simNode) bool { l := n.living(); return l != nil && l.leading.Load() })
+	return w.nodes[max(i, 0)]
+}
+
+// within waits for something that must come.
+func (w *world) within(what string, ok func() bool) {
+	w.t.Helper()
+	for range 3000 {
+		if ok() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	w.t.Error("in vain: " + what)
+}
+
+// end stops all nodes, and fails the test if the world has had a problem.
+func (w *world) end() {
+	w.t.Helper()
+	for _, n := range w.nodes {
+		n.stop(n.living())
+	}
+	w.ending.Wait()
+	for _, problem := range w.problems {
+		w.t.Error(problem)
+	}
+}
+
+// What is on two of three disks is kept when one of the two is lost, and its
+// node comes back with an empty one: it does not help the third to lead.
+func TestANodeThatHasLostItsDiskDoesNotVote(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1, 3, false)
+		rng := rand.New(rand.NewPCG(1, 1))
+		leader := w.leader()
+		lost, behind := w.nodes[(leader.index+1)%3], w.nodes[(leader.index+2)%3]
+		heal := w.cut(func(from, to int) bool { return from == behind.index || to == behind.index })
+		floor := leader.living().keeper.Version() + 1000
+		if _, err := leader.living().propose(context.Background(), &table.Command{Op: table.Raise, Floor: floor}); err != nil {
+			t.Error(err)
+		}
+		leader.hold(1)
+		leader.crash(0)
+		lost.lose(rng, false)
+		heal()
+		lost.hold(-1)
+		lost.start()
+		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			if leaders := w.leaders(); len(leaders) > 0 {
+				t.Fatalf("%v leads", leaders)
+			}
+		}
+		if r := lost.living().answerTo(question{Op: askTerm}); r.Refusal == "" {
+			t.Errorf("it claims to know that the latest term is %d", r.Term)
+		}
+		leader.hold(-1)
+		leader.start()
+		if got := w.leader().living().keeper.Version(); got < floor {
+			t.Errorf("version %d was answered, and %d is the last one", floor, got)
+		}
+		w.within("the empty disk is refused", lost.refusedOnce)
+		w.end()
+	})
+}
+
+// A node that was removed before it had anything in its log does not come back
+// by itself.
+func TestWhoWasRemovedDoesNotJoinByItself(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1, 3, false)
+		leader := w.leader()
+		w.spare.hold(-1)
+		w.spare.start()
+		w.within("it is taken in", func() bool { return w.spare.living().admitted() })
+		w.spare.hold(1)
+		w.spare.crash(0)
+		w.spare.disk = newSimDisk(rand.New(rand.NewPCG(1, 1))) // as if nothing had been written yet
+		if err := leader.living().RemoveNode(context.Background(), w.spare.id); err != nil {
+			t.Error(err)
+		}
+		w.spare.hold(-1)
+		w.spare.start()
+		w.within("it is refused", w.spare.refusedOnce)
+		if _, in := leader.living().member(w.spare.id); in {
+			t.Error("it is a member again")
+		}
+		w.end()
+	})
+}
+
+// A removal that is not on a majority of disks yet may come to nothing: nobody
+// is told that the node is not there.
+func TestARemovalIsNotToldBeforeItIsCertain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1, 3, false)
+		leader := w.leader()
+		gone := w.nodes[(leader.index+1)%3]
+		heal := w.cut(func(from, to int) bool { return from == leader.index || to == leader.index })
+		l := leader.living()
+		go l.raft.RemoveServer(raft.ServerID(gone.id), 0, changeWithin)
+		w.within("it is in the leader's log", func() bool { _, in := l.member(gone.id); return !in })
+		err := Leading{l.Service, l.Store}.RemoveNode(context.Background(), gone.id)
+		if holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
+			t.Errorf("answer: %v", err)
+		}
+		gone.change(true) // it may be removed in the end
+		heal()
+		w.end()
+	})
+}
