@@ -128,3 +128,27 @@ func TestARemovalIsNotToldBeforeItIsCertain(t *testing.T) {
 		w.end()
 	})
 }
+
+// Whoever lives of the members elects a leader if it is a majority, though one
+// of them was away when another one joined.
+func TestOneWhoHasJoinedGetsTheVoteOfOneWhoWasAway(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1, 3, false)
+		leader := w.leader()
+		away, replaced := w.nodes[(leader.index+1)%3], w.nodes[(leader.index+2)%3]
+		heal := w.cut(func(from, to int) bool { return from == away.index || to == away.index })
+		w.join(w.spare)
+		if err := leader.living().RemoveNode(context.Background(), replaced.id); err != nil {
+			t.Error(err)
+		}
+		for _, n := range []*simNode{leader, replaced} {
+			n.hold(1)
+			n.crash(0)
+		}
+		heal()
+		if got := w.leader(); got != w.spare {
+			t.Errorf("%s leads", got.id)
+		}
+		w.end()
+	})
+}

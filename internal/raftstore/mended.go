@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 )
@@ -15,10 +16,16 @@ type transport interface {
 	raft.WithClose
 }
 
-// mended is a transport that keeps four faults of hashicorp/raft v1.7.3 from
+// mended is a transport that keeps five faults of hashicorp/raft v1.7.3 from
 // doing harm.
 //
 // A heartbeat may set the term back, see terms.
+//
+// A follower refuses its vote to whoever has joined, if it was away meanwhile:
+// it looks for the candidate among the members that it knows of. Then nobody may
+// ever be elected, though a majority lives. A candidate's log says all that a
+// vote depends on (Ongaro's thesis on Raft, section 4.1), so raft is shown the ID
+// of one that it knows.
 //
 // A pipeline may never end, see AppendEntriesPipeline.
 //
@@ -33,6 +40,7 @@ type mended struct {
 	transport
 	disk      *disk
 	admitted  func() bool
+	raft      atomic.Pointer[raft.Raft]   // nil until it runs
 	conflicts func(last, snapshot uint64) // called when the log has other entries than the snapshot, up to last
 	rpcs      chan raft.RPC
 	over      chan struct{}
@@ -71,6 +79,10 @@ func (t *mended) pass() {
 				}
 			case *raft.AppendEntriesRequest:
 				rpc.Command = t.behind(sent)
+			case *raft.RequestVoteRequest:
+				sent.ID = t.knownVoter(sent.ID)
+			case *raft.RequestPreVoteRequest:
+				sent.ID = t.knownVoter(sent.ID)
 			}
 			select {
 			case t.rpcs <- rpc:
@@ -98,6 +110,18 @@ func (t *mended) awaitRaft() {
 	case <-refused:
 	case <-t.over:
 	}
+}
+
+// knownVoter gives the ID of a voter that raft knows, or the candidate's.
+func (t *mended) knownVoter(candidate []byte) []byte {
+	if r := t.raft.Load(); r != nil {
+		for _, member := range r.GetConfiguration().Configuration().Servers {
+			if member.Suffrage == raft.Voter {
+				return []byte(member.ID)
+			}
+		}
+	}
+	return candidate
 }
 
 // knows says whether all that a snapshot is made of is on the disk of this

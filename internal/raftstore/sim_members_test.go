@@ -177,7 +177,7 @@ func (n *simNode) refusedOnce() bool {
 
 // whomToJoin is a client of the other nodes.
 func (n *simNode) whomToJoin() *client.Client {
-	c, err := client.Options{Patience: simPatience, Plain: true, Transport: simAsking{n}}.New("http://simulated")
+	c, err := client.Options{Patience: 5 * time.Second, Plain: true, Transport: simAsking{n}}.New("http://simulated")
 	if err != nil {
 		n.world.t.Fatal(err)
 	}

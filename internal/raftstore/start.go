@@ -106,6 +106,7 @@ func (s *Store) startNode(ctx context.Context, found *identity) error {
 	if err != nil {
 		return errors.Join(err, transport.Close(), s.peers.Close())
 	}
+	transport.raft.Store(s.raft)
 	return nil
 }
 
