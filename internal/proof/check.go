@@ -148,7 +148,10 @@ func groups(history []Op) []group {
 			attempt, end := *op, *op
 			attempt.Outcome = Open
 			end.Outcome, end.Call = over, op.Return
-			byRoot[root].ops = append(byRoot[root].ops, &attempt, &end)
+			byRoot[root].ops = append(byRoot[root].ops, &attempt)
+			if !op.Left {
+				byRoot[root].ops = append(byRoot[root].ops, &end)
+			}
 		}
 		byRoot[root].ops = append(byRoot[root].ops, op)
 	}

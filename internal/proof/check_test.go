@@ -82,7 +82,7 @@ func readCases(t *testing.T, name string) []testCase {
 
 // parseOp reads
 //
-//	0-1 a lock x y:shared z:shared:2 exp=100 wait=50 [again] -> x=1 y=1 z=1
+//	0-1 a lock x y:shared z:shared:2 exp=100 wait=50 [again [left]] -> x=1 y=1 z=1
 //	                                                 -> locked b:x=7 c:y=8:shared c:z+
 //	                                                 -> deadlock a:x b:y
 //	                                                 -> open, or nothing
@@ -133,6 +133,8 @@ func (op *Op) parseArgument(word string) error {
 		op.Tokens = append(op.Tokens, holdfast.Token{Key: name, Version: uint64(n)})
 	case op.Kind == Lock && word == "again":
 		op.Again = true
+	case op.Kind == Lock && word == "left":
+		op.Left = true
 	case op.Kind == Extend && word == "all":
 		op.All = true
 	case op.Kind == Lock:

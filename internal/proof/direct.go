@@ -221,7 +221,7 @@ func (d *directly) versionsGrow() {
 // mayHave says whether a lock call may have brought about, without an answer
 // that says so, what another call found after that was made.
 func (op *Op) mayHave(found *Op) bool {
-	return op.Outcome == Open || op.Again && op.Outcome != Done && op.Return >= found.Call
+	return op.Outcome == Open || op.Again && op.Outcome != Done && (op.Left || op.Return >= found.Call)
 }
 
 // noOverlap is rule 2: two holds that exclude each other are never there at

@@ -54,6 +54,10 @@ type Op struct {
 	// on the way, until it was answered: a lock in a cluster.
 	Again bool `json:"again,omitempty"`
 
+	// Left says that an attempt of a lock that was refused may still be in line
+	// there: its server is gone, and the leader may not have heard of that.
+	Left bool `json:"left,omitempty"`
+
 	Call   int64 `json:"call"`
 	Return int64 `json:"return,omitempty"` // when the answer came, or the caller gave up
 

@@ -98,6 +98,7 @@ func (op *Op) answered(err error) {
 		switch {
 		case refusal.Code == holdfast.CodeLocked:
 			op.Outcome, op.Blockers = Locked, refusal.Blockers
+			op.Left = refusal.OutcomeUnknown
 		case refusal.Code == holdfast.CodeDeadlock:
 			op.Outcome, op.Cycle = Deadlock, refusal.Cycle
 		case !refusal.OutcomeUnknown:

@@ -2,6 +2,7 @@ package raftstore
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"iter"
@@ -156,9 +157,22 @@ func (l *link) close() {
 	l.conns = nil
 	l.mu.Unlock()
 	for c := range conns {
-		c.Conn.Close()
+		abort(c.Conn)
 	}
 	l.client.Close()
+}
+
+// abort closes a connection so that what is still on its way there is not
+// delivered any more: it is asked elsewhere, and must not be done after that has
+// been answered.
+func abort(c net.Conn) {
+	if secured, ok := c.(*tls.Conn); ok {
+		c = secured.NetConn()
+	}
+	if tcp, ok := c.(interface{ SetLinger(seconds int) error }); ok {
+		tcp.SetLinger(0)
+	}
+	c.Close()
 }
 
 func (c *conn) Close() error {

@@ -3,7 +3,9 @@ package raftstore
 import (
 	"context"
 	"errors"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -95,4 +97,29 @@ func TestWhoDoesNotLeadTellsNoGrant(t *testing.T) {
 	if b.keeper.Version() == 0 {
 		t.Error("what is in the log was not carried out")
 	}
+}
+
+// What was on its way to a node that is asked no more does not arrive later:
+// it has been asked elsewhere by then, and answered.
+func TestWhatIsAskedElsewhereDoesNotArrive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := newSimNetwork(1, 2)
+		from, to := &port{network: network, node: 0, address: "from"}, &port{network: network, node: 1, address: "to"}
+		listener, err := to.Listen("to")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ours, err := from.Dial(t.Context(), "to")
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs, _ := listener.Accept()
+		if _, err := ours.Write([]byte("a request")); err != nil {
+			t.Error(err)
+		}
+		abort(ours)
+		if n, err := theirs.Read(make([]byte, 20)); n > 0 || !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("%d bytes arrive, and %v", n, err)
+		}
+	})
 }

@@ -262,6 +262,12 @@ func (c *simConn) CloseWrite() error {
 	return nil
 }
 
+// SetLinger lets Close take back what has not arrived yet.
+func (c *simConn) SetLinger(int) error {
+	c.out.takeBack()
+	return nil
+}
+
 func (c *simConn) Close() error {
 	c.out.end()
 	c.in.fail(net.ErrClosed, 0)
@@ -329,6 +335,17 @@ func (f *flow) setDeadline(at time.Time) {
 }
 
 func (f *flow) end() { f.put(nil) }
+
+// takeBack lets nothing arrive any more. Who reads hears of it after a while.
+func (f *flow) takeBack() {
+	f.network.mu.Lock()
+	after := f.link.delay()
+	f.network.mu.Unlock()
+	f.mu.Lock()
+	f.parts = nil
+	f.mu.Unlock()
+	f.fail(syscall.ECONNRESET, after)
+}
 
 func (f *flow) write(b []byte) (int, error) {
 	if len(b) == 0 {

@@ -3,6 +3,7 @@ package raftstore
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -388,11 +389,13 @@ func askOnce[T any](ctx context.Context, c *simClient, ask func(context.Context,
 	case <-l.over:
 		c.world.say("%s is lost to owner %d", node.id, c.owner)
 		c.goOn()
-		err := holdfast.Unavailable(nil, "node %s has gone", node.id)
+		err := holdfast.Unavailable(errNodeGone, "node %s has gone", node.id)
 		err.OutcomeUnknown = true
 		return none, err
 	}
 }
+
+var errNodeGone = errors.New("the node has gone")
 
 // goOn turns to the next node.
 func (c *simClient) goOn() {
@@ -404,16 +407,23 @@ func (c *simClient) goOn() {
 // Lock asks until there is an answer, or no time.
 func (c *simClient) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.Grant, error) {
 	end := time.Now().Add(req.Wait + simPatience)
-	unknown := false
+	unknown, lost := false, false
 	for {
 		req := req
 		req.Wait = max(0, time.Until(end)-simPatience).Truncate(time.Millisecond)
 		grant, err := askOnce(ctx, c, func(ctx context.Context, s *Store) (holdfast.Grant, error) { return s.Lock(ctx, req) })
 		refusal, ok := err.(*holdfast.Error)
+		if ok && refusal.Code != holdfast.CodeUnavailable && lost {
+			// Its leader may not have heard yet that the node is gone.
+			told := *refusal
+			told.OutcomeUnknown = true
+			return grant, &told
+		}
 		if !ok || refusal.Code != holdfast.CodeUnavailable {
 			return grant, err
 		}
 		unknown = unknown || refusal.OutcomeUnknown
+		lost = lost || errors.Is(err, errNodeGone)
 		if time.Now().After(end) || ctx.Err() != nil {
 			last := *refusal
 			last.OutcomeUnknown = unknown
