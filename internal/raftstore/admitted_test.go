@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/raft"
-
 	"holdfast"
 	"holdfast/internal/table"
 )
@@ -116,12 +114,14 @@ func TestARemovalIsNotToldBeforeItIsCertain(t *testing.T) {
 		leader := w.leader()
 		gone := w.nodes[(leader.index+1)%3]
 		heal := w.cut(func(from, to int) bool { return from == leader.index || to == leader.index })
-		l := leader.living()
-		go l.raft.RemoveServer(raft.ServerID(gone.id), 0, changeWithin)
-		w.within("it is in the leader's log", func() bool { _, in := l.member(gone.id); return !in })
-		err := Leading{l.Service, l.Store}.RemoveNode(context.Background(), gone.id)
-		if holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
-			t.Errorf("answer: %v", err)
+		l := Leading{leader.living().Service, leader.living().Store}
+		first := make(chan error)
+		go func() { first <- l.RemoveNode(context.Background(), gone.id) }()
+		w.within("it is in the leader's log", func() bool { _, in := l.s.member(gone.id); return !in })
+		for _, err := range []error{l.RemoveNode(context.Background(), gone.id), <-first} {
+			if holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
+				t.Errorf("answer: %v", err)
+			}
 		}
 		gone.change(true) // it may be removed in the end
 		heal()

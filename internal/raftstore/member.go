@@ -176,10 +176,12 @@ func (l Leading) RemoveNode(ctx context.Context, id string) error {
 	case l.s.peers == nil:
 		return errAlone
 	}
-	switch gone, err := l.s.isGone(id); {
-	case err != nil:
+	free := l.s.membership()
+	if free == nil {
 		return errNoLeader()
-	case gone:
+	}
+	defer free()
+	if _, in := l.s.member(id); !in {
 		return &holdfast.Error{Code: holdfast.CodeNotFound, Message: fmt.Sprintf("id: the cluster has no node %q", id)}
 	}
 	if id == l.s.peers.identity.ID {
@@ -191,7 +193,7 @@ func (l Leading) RemoveNode(ctx context.Context, id string) error {
 		}
 		return errNoLeader()
 	}
-	return membershipError(l.s.raft.RemoveServer(raft.ServerID(id), 0, changeWithin).Error())
+	return membershipError(within(l.s.ctx, func() raft.IndexFuture { return l.s.raft.RemoveServer(raft.ServerID(id), 0, changeWithin) }))
 }
 
 // membershipError is the refusal for a change that failed.
@@ -207,9 +209,11 @@ func membershipError(err error) error {
 
 // admit takes a node in, or gives it its vote; the leader does this.
 func (s *Store) admit(q question) reply {
-	if !s.leading.Load() {
+	free := s.membership()
+	if free == nil {
 		return reply{Refusal: "this node does not lead", Again: true}
 	}
+	defer free()
 	if !validID.MatchString(q.ID) {
 		return reply{Refusal: fmt.Sprintf("%q cannot be the ID of a node", q.ID)}
 	}
@@ -222,9 +226,9 @@ func (s *Store) admit(q question) reply {
 	voter := q.Voter || ok && known.Suffrage == raft.Voter && known.Address != node
 	switch {
 	case voter:
-		err = s.raft.AddVoter(raft.ServerID(q.ID), node, 0, changeWithin).Error()
+		err = within(s.ctx, func() raft.IndexFuture { return s.raft.AddVoter(raft.ServerID(q.ID), node, 0, changeWithin) })
 	case !ok || known.Address != node:
-		err = s.raft.AddNonvoter(raft.ServerID(q.ID), node, 0, changeWithin).Error()
+		err = within(s.ctx, func() raft.IndexFuture { return s.raft.AddNonvoter(raft.ServerID(q.ID), node, 0, changeWithin) })
 	default:
 		return reply{Last: s.raft.LastIndex()}
 	}
@@ -268,27 +272,30 @@ func (s *Store) isMember(id string) reply {
 	if err := (log{s}).Verify(s.ctx); err != nil {
 		return reply{Refusal: "this node does not lead", Again: true}
 	}
-	gone, err := s.isGone(id)
-	if err != nil {
+	free := s.membership()
+	if free == nil {
 		return reply{Refusal: "this node does not lead", Again: true}
 	}
-	return reply{Member: !gone}
+	defer free()
+	_, in := s.member(id)
+	return reply{Member: in}
 }
 
-// isGone says whether a node is none of the cluster; the leader knows. It may
-// not be among the members as they will be, and stay among them all the same:
-// what is not on a majority of disks yet can be left out by another leader.
-func (s *Store) isGone(id string) (bool, error) {
-	if _, in := s.member(id); in {
-		return false, nil
+// membership keeps the members as they are until free is called; it gives nil
+// if this node does not lead. What is being changed may come to nothing, so it
+// waits until that is certain.
+func (s *Store) membership() (free func()) {
+	select {
+	case s.members <- struct{}{}:
+	case <-s.ctx.Done():
+		return nil
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, s.options.Patience)
-	defer cancel()
-	if err := s.barrier(ctx); err != nil {
-		return false, err
+	free = func() { <-s.members }
+	if !s.leading.Load() || s.raft.State() != raft.Leader {
+		free()
+		return nil
 	}
-	_, in := s.member(id)
-	return !in, nil
+	return free
 }
 
 // enter makes this node a voter of its cluster, at its present address, which

@@ -116,9 +116,10 @@ type Store struct {
 	proposals sync.Pool // *proposal: that were answered and heard, to be used again
 
 	counts  *counts
-	failed  chan error  // see Failed
-	leading atomic.Bool // the table is the latest, and the lease clock runs
-	mayVote atomic.Bool // see admitted
+	failed  chan error    // see Failed
+	leading atomic.Bool   // the table is the latest, and the lease clock runs
+	mayVote atomic.Bool   // see admitted
+	members chan struct{} // see membership
 
 	ctx     context.Context // ends with Close
 	close   context.CancelFunc
@@ -149,6 +150,7 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 		failed:  make(chan error, 1),
 		written: make(chan struct{}),
 		route:   route{changed: make(chan struct{})},
+		members: make(chan struct{}, 1),
 	}
 	s.Service = keeper.NewService(s.keeper, log{s}, options.KeepPlaces)
 	s.Limit(options.Limits)
