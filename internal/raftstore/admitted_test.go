@@ -129,6 +129,27 @@ func TestARemovalIsNotToldBeforeItIsCertain(t *testing.T) {
 	})
 }
 
+// A change that cannot be written is none: the node that has tried it does not
+// go on as if it were.
+func TestAChangeThatCannotBeWrittenIsNone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1, 3, false)
+		leader := w.leader()
+		other := w.nodes[(leader.index+1)%3]
+		first := leader.living()
+		room := leader.onDisk(func(d *simDisk) { d.full = true }, func(d *simDisk) { d.full = false })
+		if err := (Leading{first.Service, first.Store}).RemoveNode(context.Background(), other.id); err == nil {
+			t.Error("it is answered")
+		}
+		w.within("the node is started again", func() bool { l := leader.living(); return l != nil && l != first })
+		room()
+		if _, in := leader.living().member(other.id); !in {
+			t.Error("it has taken effect")
+		}
+		w.end()
+	})
+}
+
 // Whoever lives of the members elects a leader if it is a majority, though one
 // of them was away when another one joined.
 func TestOneWhoHasJoinedGetsTheVoteOfOneWhoWasAway(t *testing.T) {

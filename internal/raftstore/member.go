@@ -193,7 +193,7 @@ func (l Leading) RemoveNode(ctx context.Context, id string) error {
 		}
 		return errNoLeader()
 	}
-	return membershipError(within(l.s.ctx, func() raft.IndexFuture { return l.s.raft.RemoveServer(raft.ServerID(id), 0, changeWithin) }))
+	return membershipError(l.s.change(func() raft.IndexFuture { return l.s.raft.RemoveServer(raft.ServerID(id), 0, changeWithin) }))
 }
 
 // membershipError is the refusal for a change that failed.
@@ -226,9 +226,9 @@ func (s *Store) admit(q question) reply {
 	voter := q.Voter || ok && known.Suffrage == raft.Voter && known.Address != node
 	switch {
 	case voter:
-		err = within(s.ctx, func() raft.IndexFuture { return s.raft.AddVoter(raft.ServerID(q.ID), node, 0, changeWithin) })
+		err = s.change(func() raft.IndexFuture { return s.raft.AddVoter(raft.ServerID(q.ID), node, 0, changeWithin) })
 	case !ok || known.Address != node:
-		err = within(s.ctx, func() raft.IndexFuture { return s.raft.AddNonvoter(raft.ServerID(q.ID), node, 0, changeWithin) })
+		err = s.change(func() raft.IndexFuture { return s.raft.AddNonvoter(raft.ServerID(q.ID), node, 0, changeWithin) })
 	default:
 		return reply{Last: s.raft.LastIndex()}
 	}
@@ -296,6 +296,17 @@ func (s *Store) membership() (free func()) {
 		return nil
 	}
 	return free
+}
+
+// change changes who is a member. In hashicorp/raft v1.7.3 a change that cannot be
+// written takes effect in this process all the same, until it is started again:
+// then the store fails.
+func (s *Store) change(ask func() raft.IndexFuture) error {
+	err := within(s.ctx, ask)
+	if err != nil && strings.HasPrefix(err.Error(), "unable to store logs") {
+		s.fail(fmt.Errorf("a change of the membership could not be written, start this node again: %w", err))
+	}
+	return err
 }
 
 // enter makes this node a voter of its cluster, at its present address, which
