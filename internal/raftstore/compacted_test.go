@@ -2,6 +2,8 @@ package raftstore
 
 import (
 	"context"
+	"errors"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"holdfast"
 	"holdfast/internal/table"
 )
 
@@ -126,4 +129,34 @@ func TestANodeWhoseAnswersWereLostCatchesUp(t *testing.T) {
 			t.Error(problem)
 		}
 	})
+}
+
+// A crash may come when a snapshot of another node is there, and the log that
+// ends before it has not been dropped yet.
+func TestALogThatEndsBeforeTheSnapshotIsDropped(t *testing.T) {
+	dir, tokens := made(t, 3)
+	s := open(t, dir)
+	last, term, members := s.raft.LastIndex(), s.raft.CurrentTerm(), raft.Configuration{Servers: s.servers()}
+	ahead := s.keeper.Snapshot()
+	s.Close()
+	snapshots, err := raft.NewFileSnapshotStore(dir, 2, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, transport := raft.NewInmemTransport("")
+	sink, err := snapshots.Create(1, last+25, term, members, 1, transport)
+	if err == nil {
+		_, err = ahead.WriteTo(sink)
+	}
+	if err := errors.Join(err, sink.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		s = open(t, dir)
+		lock(t, s, holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("another"), Exp: time.Hour})
+		if held, err := s.Check(t.Context(), []string{tokens[0].Key}); err != nil || !held {
+			t.Errorf("what was held: %v, %v", held, err)
+		}
+		s.Close()
+	}
 }

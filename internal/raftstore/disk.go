@@ -109,6 +109,9 @@ func (d *disk) check(options Options) error {
 		if _, err := d.table(newest); err != nil {
 			return damaged(filepath.Join(options.Dir, "snapshots", newest.ID), err)
 		}
+		if err := d.drop(newest.Index); err != nil {
+			return fmt.Errorf("the log in %s ends before the snapshot, and cannot be cleared: %w", options.Dir, err)
+		}
 		d.members = newest.Configuration.Servers
 	}
 	err = d.each(0, func(entry *raft.Log) (err error) {
@@ -124,6 +127,22 @@ func (d *disk) check(options Options) error {
 		return damaged(filepath.Join(options.Dir, "log"), err)
 	}
 	return nil
+}
+
+// drop clears a log that ends before a snapshot. A crash has come when another
+// node had sent the snapshot, and raft had not dropped the log yet. Raft would go
+// on behind the snapshot, and the log takes no entry that does not follow its
+// last one.
+func (d *disk) drop(snapshot uint64) error {
+	first, err := d.log.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := d.log.LastIndex()
+	if err != nil || last == 0 || last >= snapshot {
+		return err
+	}
+	return d.log.DeleteRange(first, last)
 }
 
 // newest gives the last snapshot; nil if there is none.
