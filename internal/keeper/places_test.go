@@ -278,3 +278,42 @@ func TestWhoseServerStopsLearnsWhetherItMayBeGranted(t *testing.T) {
 		})
 	}
 }
+
+// A grant whose answer is lost with the server in between is kept for its
+// client to come back, and taken back only then.
+func TestAGrantThatIsLostOnItsWayIsKeptForAWhile(t *testing.T) {
+	for name, again := range map[string]bool{"nobody comes back": false, "its client does": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPlace(t)
+				defer func() { p.Stop(); p.Wait() }()
+				ctx, end := context.WithCancelCause(t.Context())
+				p.before(func(*table.Command) error {
+					p.first.Store(nil)
+					end(ErrLost)
+					return nil
+				})
+				req := holdfast.LockRequest{UID: "c", Keys: holdfast.Keys("y"), Exp: time.Hour}
+				if _, err := p.Lock(ctx, req); err != ErrLost {
+					t.Error(err)
+				}
+				time.Sleep(keptFor - time.Millisecond)
+				if got := p.Stats().Holds; got != 2 {
+					t.Errorf("%d holds, not 2", got)
+				}
+				want := 1
+				if again {
+					want = 2
+					if _, err := p.Lock(t.Context(), req); err != nil {
+						t.Error(err)
+					}
+				}
+				time.Sleep(2 * time.Millisecond)
+				synctest.Wait()
+				if got := p.Stats().Holds; got != want {
+					t.Errorf("%d holds in the end, not %d", got, want)
+				}
+			})
+		})
+	}
+}
