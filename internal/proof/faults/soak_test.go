@@ -72,7 +72,10 @@ func TestSoak(t *testing.T) {
 	if last.goroutines > first.goroutines+5 {
 		t.Errorf("%d goroutines at first, %d in the end", first.goroutines, last.goroutines)
 	}
-	const slack = 4 << 20 // bytes: the log's cache, and what one round leaves behind
+	// The log remembers in 4 bytes where each entry is in its newest file, which has
+	// 64 MiB at most: less than 800,000 entries, of 88 bytes at least. When the file
+	// is full, it writes these places out, and needs as much again.
+	const slack = 8 << 20
 	if last.heap > first.heap+first.heap/4+slack {
 		t.Errorf("%d bytes on the heap at first, %d in the end", first.heap, last.heap)
 	}
