@@ -274,7 +274,7 @@ func (w *world) forgive() {
 }
 
 // reckon notes which nodes can have no majority from now on: those that reach
-// too few others, there and back.
+// too few others, there and back, and nobody who reaches more.
 func (w *world) reckon() {
 	w.network.mu.Lock()
 	defer w.network.mu.Unlock()
@@ -283,17 +283,28 @@ func (w *world) reckon() {
 	if w.members.Load() {
 		return // then nothing is certain
 	}
-	now := time.Now()
-	for i := range w.alone {
-		reached := 1
-		for j := range w.alone {
-			if i != j && w.network.rafts[string(join(fmt.Sprint("n", j), fmt.Sprintf("n%d:7000", j)))] != nil &&
-				w.network.links[[2]int{i, j}].cuts+w.network.links[[2]int{j, i}].cuts == 0 {
+	reach := func(i, j int) bool {
+		return i == j || w.network.rafts[string(join(fmt.Sprint("n", j), fmt.Sprintf("n%d:7000", j)))] != nil &&
+			w.network.links[[2]int{i, j}].cuts+w.network.links[[2]int{j, i}].cuts == 0
+	}
+	mayLead := make([]bool, w.size)
+	for i := range w.size {
+		reached := 0
+		for j := range w.size {
+			if reach(i, j) {
 				reached++
 			}
 		}
+		mayLead[i] = reached > w.size/2
+	}
+	now := time.Now()
+	for i := range w.size {
+		served := false
+		for j := range w.size {
+			served = served || mayLead[j] && reach(i, j)
+		}
 		switch {
-		case reached > len(w.alone)/2:
+		case served:
 			w.alone[i] = time.Time{}
 		case w.alone[i].IsZero():
 			w.alone[i] = now
