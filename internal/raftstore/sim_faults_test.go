@@ -75,7 +75,6 @@ var simFaults = []simFault{
 		return w.pick(rng).onDisk(func(d *simDisk) { d.full = true }, func(d *simDisk) { d.full = false })
 	}},
 	{"members", 0, (*world).changeMembers},
-	{"members", 0, (*world).changeMembers},
 }
 
 // harm does harm for a while, and makes everything well again. When what
