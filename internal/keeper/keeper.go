@@ -46,6 +46,7 @@ type call struct {
 	leaving int           // requests that are about to leave, and may be granted before they have
 	over    chan struct{} // closed when the place is left, with a grant or without
 	grant   *table.Grant  // once over is closed; nil if it was left without
+	exp     time.Duration // with grant: what is left of the hold that ends first
 }
 
 func (c *call) isOver() bool {
@@ -67,6 +68,8 @@ type Result struct {
 	Cycle    []holdfast.Link
 
 	OverLimit string // table.Limited: which limit, in words
+
+	Exp time.Duration // of Tokens that are granted or extended: what is left of the hold that ends first
 
 	call *call // table.InLine: where to wait. Refused: where the same request stands, to be left; or nil
 }
@@ -100,7 +103,7 @@ func (k *Keeper) Follow(cmd *table.Command) {
 func (k *Keeper) Apply(cmd *table.Command) Result {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.result(cmd.UID, k.apply(cmd, true))
+	return k.result(cmd, k.apply(cmd, true))
 }
 
 func (k *Keeper) apply(cmd *table.Command, own bool) *table.Outcome {
@@ -134,11 +137,11 @@ func (k *Keeper) leave(place uint64, grant *table.Grant) {
 		copied := *grant
 		c.grant = &copied
 		for range c.waiting + c.kept + c.leaving {
-			k.expect(grant.UID, grant.Tokens)
+			c.exp = k.tell(grant.UID, grant.Tokens)
 		}
 	case grant != nil && k.unmet != nil:
 		k.unmet = append(k.unmet, *grant)
-		k.expect(grant.UID, grant.Tokens)
+		k.tell(grant.UID, grant.Tokens)
 	}
 	if ok {
 		k.countWait(c)
@@ -158,7 +161,7 @@ func (k *Keeper) SendAway() {
 	}
 }
 
-func (k *Keeper) result(uid string, out *table.Outcome) Result {
+func (k *Keeper) result(cmd *table.Command, out *table.Outcome) Result {
 	r := Result{
 		Status:   out.Status,
 		Tokens:   slices.Clone(out.Tokens),
@@ -169,8 +172,8 @@ func (k *Keeper) result(uid string, out *table.Outcome) Result {
 
 		OverLimit: out.OverLimit,
 	}
-	if out.Status == table.Granted {
-		k.expect(uid, out.Tokens)
+	if out.Status == table.Granted || cmd.Op == table.Extend {
+		r.Exp = k.tell(cmd.UID, out.Tokens)
 	}
 	if out.Place != 0 {
 		c, ok := k.calls[out.Place]
@@ -251,23 +254,13 @@ func (k *Keeper) detached(c *call) {
 	c.leaving--
 }
 
-// tell notes that the owner hears of these holds now, and gives what is left
-// of the one that ends first.
+// tell notes that the owner hears of these holds, and gives what is left of
+// the one that ends first. If the answer cannot be given, undo must follow.
 func (k *Keeper) tell(uid string, tokens []holdfast.Token) time.Duration {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	if k.clock == nil {
 		return 0
 	}
 	return k.clock.Tell(uid, tokens)
-}
-
-// expect notes that an answer with these tokens is under way: tell or undo
-// must follow.
-func (k *Keeper) expect(uid string, tokens []holdfast.Token) {
-	if k.clock != nil {
-		k.clock.Expect(uid, tokens)
-	}
 }
 
 // undo gives the command that takes back what a grant made when its answer

@@ -94,7 +94,7 @@ func (s *Service) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.
 		case r.Status == table.Granted && ctx.Err() != nil:
 			return holdfast.Grant{}, s.unheard(ctx, req.UID, r.Tokens)
 		case r.Status == table.Granted:
-			return holdfast.Grant{Tokens: r.Tokens, Exp: s.keeper.tell(req.UID, r.Tokens)}, nil
+			return holdfast.Grant{Tokens: r.Tokens, Exp: r.Exp}, nil
 		case r.Status == table.Limited:
 			return holdfast.Grant{}, &holdfast.Error{Code: holdfast.CodeLimit, Message: r.OverLimit, RetryAfter: time.Second}
 		case r.Status == table.Deadlock:
@@ -142,7 +142,7 @@ func (s *Service) await(ctx context.Context, c *call, end time.Time) (_ holdfast
 	blockers, sentAway, err := s.leave(ctx, c)
 	switch {
 	case c.isOver() && c.grant != nil && !left:
-		return holdfast.Grant{Tokens: slices.Clone(c.grant.Tokens), Exp: s.keeper.tell(c.grant.UID, c.grant.Tokens)}, false, nil
+		return holdfast.Grant{Tokens: slices.Clone(c.grant.Tokens), Exp: c.exp}, false, nil
 	case c.isOver() && c.grant != nil:
 		return holdfast.Grant{}, false, s.unheard(ctx, c.grant.UID, c.grant.Tokens)
 	case left && (sentAway || err != nil):
@@ -260,7 +260,7 @@ func (s *Service) Extend(ctx context.Context, req holdfast.ExtendRequest) (holdf
 	if err != nil {
 		return holdfast.Extension{}, err
 	}
-	return holdfast.Extension{Tokens: r.Tokens, Lost: r.Lost, Exp: s.keeper.tell(req.UID, r.Tokens)}, nil
+	return holdfast.Extension{Tokens: r.Tokens, Lost: r.Lost, Exp: r.Exp}, nil
 }
 
 // Force releases a key whoever holds it.

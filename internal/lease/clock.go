@@ -39,8 +39,7 @@ type lease struct {
 	deadline int64 // ms from start
 	look     int64 // when to look at it: deadline, or later when it has been found due
 	index    int   // in the queue
-	expected int32 // answers under way that tell its owner of it
-	known    bool  // its owner has been told of it
+	heard    int32 // answers that have told its owner of it, or are about to
 	doubted  bool  // somebody means to end it: how it goes on is decided in the log
 }
 
@@ -75,9 +74,13 @@ func (c *Clock) Begin(key, uid string, version uint64, exp time.Duration) {
 		c.leases[n] = l
 		c.queue = append(c.queue, l)
 	}
-	if l.version != version {
-		l.version, l.known, l.expected = version, false, 0
+	switch {
+	case version > l.version:
+		l.heard = 0
+	case version < l.version:
+		l.heard = 1 // an upgrade was taken back, to what its owner had before
 	}
+	l.version = version
 	l.doubted = false
 	l.deadline = max(l.deadline, now+exp.Milliseconds())
 	l.look = l.deadline
@@ -107,38 +110,28 @@ func (c *Clock) Left(key, uid string) (left, held time.Duration) {
 
 func (c *Clock) heldFor(l *lease) time.Duration { return millis(max(0, c.nextMilli()-l.since)) }
 
-// Expect notes that an answer is under way that tells the owner of these
-// holds. It must be followed by Tell or Doubt.
-func (c *Clock) Expect(uid string, tokens []holdfast.Token) {
-	c.each(uid, tokens, func(l *lease) { l.expected++ })
-}
-
-// Tell notes that the owner has been told of these holds. It gives what is
-// left, as Left does, of the one that ends first.
+// Tell notes that an answer is under way that tells the owner of these holds.
+// It gives what is left, as Left does, of the one that ends first. Doubt must
+// follow if the answer cannot be given.
 func (c *Clock) Tell(uid string, tokens []holdfast.Token) time.Duration {
-	if len(tokens) == 0 {
-		return 0
-	}
-	found := 0
 	first := int64(math.MaxInt64)
 	c.each(uid, tokens, func(l *lease) {
-		l.known = true
+		l.heard++
 		first = min(first, l.deadline)
-		found++
 	})
-	if found < len(tokens) {
-		return 0 // one of them is over already
+	if first == math.MaxInt64 {
+		return 0
 	}
 	return millis(max(0, first-c.nextMilli()))
 }
 
-// Doubt notes that an answer which was expected will not be given. It yields
-// the tokens of those holds of which the owner has not been told and will not
-// be; whoever asks means to take them back.
+// Doubt notes that an answer of Tell will not be given. It yields the tokens
+// of those holds of which the owner does not hear from another one; whoever
+// asks means to take them back.
 func (c *Clock) Doubt(uid string, tokens []holdfast.Token) []holdfast.Token {
 	var unknown []holdfast.Token
 	c.each(uid, tokens, func(l *lease) {
-		if l.expected--; l.expected <= 0 && !l.known {
+		if l.heard--; l.heard <= 0 {
 			l.doubted = true
 			unknown = append(unknown, holdfast.Token{Key: l.key, Version: l.version})
 		}

@@ -109,6 +109,39 @@ func TestAnUpgradeGoesOnUnderItsNewVersion(t *testing.T) {
 	})
 }
 
+// Whoever hears of a hold from any answer keeps it; only what nobody hears of is
+// to be taken back (rule 9).
+func TestOnlyWhatItsOwnerDoesNotHearOfIsInDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New()
+		tokens := func(version uint64) []holdfast.Token { return []holdfast.Token{{Key: "x", Version: version}} }
+		doubt := func(version uint64, want int) {
+			t.Helper()
+			if unknown := c.Doubt("a", tokens(version)); len(unknown) != want {
+				t.Errorf("in doubt: %v, not %d", unknown, want)
+			}
+			if c.Doubted("x", "a") != (want == 1) {
+				t.Errorf("doubted: %v", c.Doubted("x", "a"))
+			}
+		}
+		c.Follow(granted("x", "a", 1, time.Minute))
+		c.Tell("a", tokens(1))
+		c.Tell("a", tokens(1))
+		doubt(1, 0) // the other answer tells
+		doubt(1, 1)
+
+		c.Follow(granted("x", "a", 1, time.Minute))
+		c.Tell("a", tokens(1))
+		c.Follow(granted("x", "a", 2, time.Minute))
+		c.Tell("a", tokens(2))
+		doubt(1, 0) // it is another hold by now
+		doubt(2, 1)
+		c.Follow(granted("x", "a", 1, time.Minute)) // taken back to what it was before
+		c.Tell("a", tokens(1))
+		doubt(1, 0) // its owner has known that one since then
+	})
+}
+
 func TestWhatIsOverDoesNotRunOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, how := range []holdfast.EventType{holdfast.EventReleased, holdfast.EventForced, holdfast.EventExpired} {
