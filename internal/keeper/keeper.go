@@ -24,6 +24,7 @@ type Keeper struct {
 	table *table.Table
 	clock *lease.Clock     // nil while this process does not watch over time
 	calls map[uint64]*call // who waits for a grant here, by place in line
+	sieve sieve            // of what the clock watches over
 
 	// unmet are grants to places at which nobody waits here, while such places
 	// are kept; see LeaveEmptyPlaces. It is nil otherwise.

@@ -11,7 +11,13 @@ import (
 // asks for, or extends, only holds that are there, and for no longer than
 // they live anyway.
 func (k *Keeper) OnlyProlongs(cmd *table.Command) bool {
-	if cmd.Op != table.Extend && cmd.Op != table.Lock {
+	switch cmd.Op {
+	case table.Lock:
+		if !k.sieve.mayHold(cmd.Keys[0].Key, cmd.UID) {
+			return false
+		}
+	case table.Extend:
+	default:
 		return false
 	}
 	k.mu.Lock()

@@ -24,8 +24,13 @@ func (k *Keeper) StartClock() {
 }
 
 func (k *Keeper) startClock() {
+	k.sieve.clear()
 	k.clock = lease.New()
-	k.clock.Ended = func(held time.Duration) { k.counts.Held.Add(int64(held)) }
+	k.clock.Began = k.sieve.began
+	k.clock.Ended = func(key, uid string, held time.Duration) {
+		k.sieve.ended(key, uid)
+		k.counts.Held.Add(int64(held))
+	}
 	k.table.EachHold(func(h *holdfast.Hold) {
 		k.clock.Begin(h.Key, h.UID, h.Version, h.Exp)
 		k.clock.Tell(h.UID, []holdfast.Token{{Key: h.Key, Version: h.Version}}) // by an earlier leader, for all that is known

@@ -20,9 +20,11 @@ import (
 // and has ended once its last one is over, so that rounding only ever makes
 // it longer.
 type Clock struct {
-	// Ended, if not nil, is told of every hold that is over how long it was
-	// held, in whole milliseconds.
-	Ended func(held time.Duration)
+	// Began and Ended, if not nil, are told of every hold that the clock begins
+	// and ceases to watch over; Ended also how long it was held, in whole
+	// milliseconds.
+	Began func(key, uid string)
+	Ended func(key, uid string, held time.Duration)
 
 	start  time.Time
 	leases map[name]*lease
@@ -73,6 +75,9 @@ func (c *Clock) Begin(key, uid string, version uint64, exp time.Duration) {
 		l = &lease{name: n, since: now, index: len(c.queue)}
 		c.leases[n] = l
 		c.queue = append(c.queue, l)
+		if c.Began != nil {
+			c.Began(key, uid)
+		}
 	}
 	switch {
 	case version > l.version:
@@ -92,7 +97,7 @@ func (c *Clock) end(n name) {
 		heap.Remove(&c.queue, l.index)
 		delete(c.leases, n)
 		if c.Ended != nil {
-			c.Ended(c.heldFor(l))
+			c.Ended(n.key, n.uid, c.heldFor(l))
 		}
 	}
 }
