@@ -31,13 +31,13 @@ func newPlace(t *testing.T) *place {
 	return p
 }
 
-func (p *place) Propose(_ context.Context, cmd *table.Command) (Result, error) {
+func (p *place) Propose(_ context.Context, cmd table.Command) (Result, error) {
 	if do := p.first.Load(); do != nil {
-		if err := (*do)(cmd); err != nil {
+		if err := (*do)(&cmd); err != nil {
 			return Result{}, err
 		}
 	}
-	return p.keeper.Apply(cmd), nil
+	return p.keeper.Apply(&cmd), nil
 }
 
 // before has something done before each command from now on; its error is that

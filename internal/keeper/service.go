@@ -17,7 +17,7 @@ type Log interface {
 	// Propose has the command carried out by [Keeper.Apply] and gives its
 	// result. When ctx ends before the command is on its way, the error is
 	// that of ctx; later it is an [*holdfast.Error] with CodeUnavailable.
-	Propose(ctx context.Context, cmd *table.Command) (Result, error)
+	Propose(ctx context.Context, cmd table.Command) (Result, error)
 
 	// Verify returns when the keeper knows everything that was answered
 	// before the call.
@@ -82,7 +82,7 @@ func (s *Service) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.
 		end = time.Now().Add(req.Wait)
 	}
 	for stood := false; ; stood = true {
-		r, err := s.propose(ctx, &table.Command{
+		r, err := s.propose(ctx, table.Command{
 			Op: table.Lock, UID: req.UID, Keys: req.Keys, Exp: req.Exp, Note: req.Note, Wait: req.Wait > 0,
 			Limits: s.limits,
 		})
@@ -189,7 +189,7 @@ func (s *Service) leave(ctx context.Context, c *call) (blockers []holdfast.Block
 	if cancel == nil {
 		return blockers, over, nil
 	}
-	r, err := s.log.Propose(context.WithoutCancel(ctx), cancel)
+	r, err := s.log.Propose(context.WithoutCancel(ctx), *cancel)
 	s.keeper.detached(c)
 	return r.Blockers, false, err
 }
@@ -211,7 +211,7 @@ func (s *Service) takeBack(uid string, tokens []holdfast.Token) error {
 	if undo == nil {
 		return nil
 	}
-	_, err := s.log.Propose(context.Background(), undo)
+	_, err := s.log.Propose(context.Background(), *undo)
 	return err
 }
 
@@ -239,7 +239,7 @@ func (s *Service) Unlock(ctx context.Context, req holdfast.UnlockRequest) ([]str
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.propose(ctx, &table.Command{Op: table.Unlock, UID: req.UID, Tokens: req.Tokens})
+	r, err := s.propose(ctx, table.Command{Op: table.Unlock, UID: req.UID, Tokens: req.Tokens})
 	if err != nil {
 		return nil, err
 	}
@@ -256,7 +256,7 @@ func (s *Service) Extend(ctx context.Context, req holdfast.ExtendRequest) (holdf
 	if err != nil {
 		return holdfast.Extension{}, err
 	}
-	r, err := s.propose(ctx, &table.Command{Op: table.Extend, UID: req.UID, Tokens: req.Tokens, Exp: req.Exp})
+	r, err := s.propose(ctx, table.Command{Op: table.Extend, UID: req.UID, Tokens: req.Tokens, Exp: req.Exp})
 	if err != nil {
 		return holdfast.Extension{}, err
 	}
@@ -269,14 +269,14 @@ func (s *Service) Force(ctx context.Context, req holdfast.ForceRequest) ([]holdf
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.propose(ctx, &table.Command{Op: table.Force, Key: req.Key, Reason: req.Reason})
+	r, err := s.propose(ctx, table.Command{Op: table.Force, Key: req.Key, Reason: req.Reason})
 	if err != nil {
 		return nil, err
 	}
 	return r.Freed, nil
 }
 
-func (s *Service) propose(ctx context.Context, cmd *table.Command) (Result, error) {
+func (s *Service) propose(ctx context.Context, cmd table.Command) (Result, error) {
 	if ctx.Err() != nil {
 		return Result{}, context.Cause(ctx)
 	}

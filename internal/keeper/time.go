@@ -90,7 +90,7 @@ func (k *Keeper) expireSome(ctx context.Context, log Log) bool {
 	k.mu.Unlock()
 	if len(ended) > 0 {
 		// What fails is due again a little later.
-		log.Propose(ctx, &table.Command{Op: table.Expire, Ended: ended, Seen: seen})
+		log.Propose(ctx, table.Command{Op: table.Expire, Ended: ended, Seen: seen})
 	}
 	return len(ended) == expireBatch
 }
@@ -113,7 +113,7 @@ func (k *Keeper) LeaveEmptyPlaces(ctx context.Context, log Log, keep time.Durati
 	for _, place := range places {
 		k.mu.Lock()
 		_, attended := k.calls[place]
-		cancel := &table.Command{Op: table.Cancel, Place: place, Seen: k.table.Applied()}
+		cancel := table.Command{Op: table.Cancel, Place: place, Seen: k.table.Applied()}
 		empty := !attended && k.table.InLine(place)
 		k.mu.Unlock()
 		if empty {
@@ -122,7 +122,7 @@ func (k *Keeper) LeaveEmptyPlaces(ctx context.Context, log Log, keep time.Durati
 	}
 	for _, grant := range k.takeUnmet() {
 		if undo := k.undo(grant.UID, grant.Tokens); undo != nil {
-			log.Propose(ctx, undo)
+			log.Propose(ctx, *undo)
 		}
 	}
 }

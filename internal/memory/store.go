@@ -48,11 +48,11 @@ func (s *Store) Close() error {
 // log is the shortest way to the keeper.
 type log struct{ s *Store }
 
-func (l log) Propose(ctx context.Context, cmd *table.Command) (keeper.Result, error) {
+func (l log) Propose(ctx context.Context, cmd table.Command) (keeper.Result, error) {
 	if err := l.Verify(ctx); err != nil {
 		return keeper.Result{}, err
 	}
-	return l.s.keeper.Apply(cmd), nil
+	return l.s.keeper.Apply(&cmd), nil
 }
 
 func (l log) Verify(context.Context) error {

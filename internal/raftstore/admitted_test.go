@@ -54,7 +54,7 @@ func TestANodeThatHasLostItsDiskDoesNotVote(t *testing.T) {
 		lost, behind := w.nodes[(leader.index+1)%3], w.nodes[(leader.index+2)%3]
 		heal := w.cut(func(from, to int) bool { return from == behind.index || to == behind.index })
 		floor := leader.living().keeper.Version() + 1000
-		if _, err := leader.living().propose(context.Background(), &table.Command{Op: table.Raise, Floor: floor}); err != nil {
+		if _, err := leader.living().propose(context.Background(), table.Command{Op: table.Raise, Floor: floor}); err != nil {
 			t.Error(err)
 		}
 		leader.hold(1)

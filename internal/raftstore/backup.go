@@ -106,7 +106,7 @@ func Restore(ctx context.Context, backup io.Reader, options Options) error {
 	err = s.raft.Restore(meta, bytes.NewReader(b), 0)
 	if err == nil {
 		floor := max(uint64(time.Now().UnixMicro()), t.Version()+lostVersions)
-		_, err = s.propose(ctx, &table.Command{Op: table.Raise, Floor: floor})
+		_, err = s.propose(ctx, table.Command{Op: table.Raise, Floor: floor})
 	}
 	if err = errors.Join(err, s.Close()); err != nil {
 		return fmt.Errorf("the backup cannot be restored: %w", err)

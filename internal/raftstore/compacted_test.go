@@ -100,7 +100,7 @@ func TestANodeWhoseAnswersWereLostCatchesUp(t *testing.T) {
 		mute := w.nodes[(leader.index+1)%3]
 		has := func(n *simNode) uint64 { return n.living().raft.AppliedIndex() }
 		write := func() {
-			if _, err := leader.living().propose(context.Background(), &table.Command{Op: table.Raise, Floor: has(leader)}); err != nil {
+			if _, err := leader.living().propose(context.Background(), table.Command{Op: table.Raise, Floor: has(leader)}); err != nil {
 				t.Error(err)
 			}
 		}

@@ -113,7 +113,7 @@ func writeFormat1(t *testing.T, dir string) {
 	for i, commands := range history {
 		b := &batch{number: uint64(i)}
 		for _, cmd := range commands {
-			b.proposals = append(b.proposals, &proposal{cmd: cmd})
+			b.proposals = append(b.proposals, &proposal{cmd: *cmd})
 		}
 		entry := m.s.encode(b)
 		log = append(binary.AppendUvarint(log, uint64(len(entry))), entry...)
@@ -138,7 +138,7 @@ func writeFormat1(t *testing.T, dir string) {
 func FuzzEntry(f *testing.F) {
 	m := newMachine()
 	for _, op := range []table.Op{table.Lock, table.Raise} {
-		f.Add(m.s.encode(&batch{number: 7, proposals: []*proposal{{cmd: &table.Command{Op: op, UID: "u", Keys: holdfast.Keys("k")}}}}))
+		f.Add(m.s.encode(&batch{number: 7, proposals: []*proposal{{cmd: table.Command{Op: op, UID: "u", Keys: holdfast.Keys("k")}}}}))
 	}
 	f.Fuzz(func(t *testing.T, entry []byte) {
 		_, _, encoded, err := header(entry)

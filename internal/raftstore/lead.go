@@ -89,7 +89,7 @@ func (s *Store) takeOver() (stop func()) {
 // birth lets the version counter begin at the microseconds of the wall clock
 // (rule 5): it is then beyond all that an earlier store has given.
 func (s *Store) birth(ctx context.Context) {
-	raise := &table.Command{Op: table.Raise, Floor: uint64(time.Now().UnixMicro())}
+	raise := table.Command{Op: table.Raise, Floor: uint64(time.Now().UnixMicro())}
 	for ctx.Err() == nil {
 		if _, err := s.propose(ctx, raise); err == nil {
 			return

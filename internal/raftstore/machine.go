@@ -30,7 +30,7 @@ func (s *Store) encode(b *batch) []byte {
 	entry = binary.AppendUvarint(entry, b.number)
 	var message []byte
 	for _, p := range b.proposals {
-		message = table.AppendCommand(message[:0], p.cmd)
+		message = table.AppendCommand(message[:0], &p.cmd)
 		entry = protowire.AppendBytes(entry, message)
 	}
 	return binary.LittleEndian.AppendUint32(entry, crc32.Checksum(entry, castagnoli))
@@ -109,11 +109,11 @@ func (m machine) carryOut(b *batch) {
 	leads := m.s.raft.State() == raft.Leader
 	for _, p := range b.proposals {
 		if !leads && (p.cmd.Op == table.Lock || p.cmd.Op == table.Extend) {
-			m.s.keeper.Follow(p.cmd)
+			m.s.keeper.Follow(&p.cmd)
 			m.s.reply(p, answer{err: errUnknown(nil, "this node does not lead any more")})
 			continue
 		}
-		m.s.reply(p, answer{result: m.s.keeper.Apply(p.cmd)})
+		m.s.reply(p, answer{result: m.s.keeper.Apply(&p.cmd)})
 	}
 }
 

@@ -270,7 +270,7 @@ func TestCommandsAreAnsweredWhileTheStoreIsClosed(t *testing.T) {
 		for i := range 8 {
 			all.Go(func() {
 				for {
-					cmd := &table.Command{Op: table.Lock, UID: fmt.Sprint(i), Keys: holdfast.Keys(fmt.Sprint(i)), Exp: time.Hour}
+					cmd := table.Command{Op: table.Lock, UID: fmt.Sprint(i), Keys: holdfast.Keys(fmt.Sprint(i)), Exp: time.Hour}
 					if _, err := s.propose(context.Background(), cmd); err != nil {
 						return
 					}

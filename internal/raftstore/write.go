@@ -29,7 +29,7 @@ var _ keeper.Log = log{}
 // proposal is a command on its way. Either it is answered, or patience with it
 // comes to an end: state says which of the two came first.
 type proposal struct {
-	cmd    *table.Command
+	cmd    table.Command
 	state  atomic.Int32
 	answer chan answer // room for one
 }
@@ -58,15 +58,15 @@ type batch struct {
 // are no longer than before stays off the log: the leader, once it has made
 // sure that it still leads, moves the deadlines in its lease clock. A later
 // leader gives these holds their full exp again, which ends later still.
-func (l log) Propose(ctx context.Context, cmd *table.Command) (keeper.Result, error) {
+func (l log) Propose(ctx context.Context, cmd table.Command) (keeper.Result, error) {
 	if !l.s.leading.Load() {
 		return keeper.Result{}, errNoLeader()
 	}
-	if l.s.keeper.OnlyProlongs(cmd) {
+	if l.s.keeper.OnlyProlongs(&cmd) {
 		if err := l.Verify(ctx); err != nil {
 			return keeper.Result{}, err
 		}
-		if r, done := l.s.keeper.Prolong(cmd); done {
+		if r, done := l.s.keeper.Prolong(&cmd); done {
 			return r, nil
 		}
 	}
@@ -77,7 +77,7 @@ func (l log) Propose(ctx context.Context, cmd *table.Command) (keeper.Result, er
 // owner waits for what becomes of it even if its ctx ends: who leaves can then
 // put in order at once what was done all the same, and asks again for another
 // key only when that is over. It waits no longer than the store is patient.
-func (s *Store) propose(ctx context.Context, cmd *table.Command) (keeper.Result, error) {
+func (s *Store) propose(ctx context.Context, cmd table.Command) (keeper.Result, error) {
 	p, ok := s.proposals.Get().(*proposal)
 	if !ok {
 		p = &proposal{answer: make(chan answer, 1)}
@@ -85,26 +85,29 @@ func (s *Store) propose(ctx context.Context, cmd *table.Command) (keeper.Result,
 	p.cmd = cmd
 	p.state.Store(waiting)
 	select {
-	case s.queue <- p:
-	case <-ctx.Done():
-		return keeper.Result{}, context.Cause(ctx)
-	case <-s.ctx.Done():
-		return keeper.Result{}, keeper.ErrStopping()
+	case s.queue <- p: // at once if there is room, which a select of three takes longer to see
+	default:
+		select {
+		case s.queue <- p:
+		case <-ctx.Done():
+			return keeper.Result{}, context.Cause(ctx)
+		case <-s.ctx.Done():
+			return keeper.Result{}, keeper.ErrStopping()
+		}
 	}
 	select {
-	case a := <-p.answer:
-		return s.heard(p, a)
 	case <-s.written:
 		s.failQueue() // it may have come too late to be taken from there
-		return s.heard(p, <-p.answer)
+	default:
 	}
+	return s.heard(p, <-p.answer)
 }
 
 // heard gives the answer and, since nobody else looks at it any more, the
 // proposal for another use.
 func (s *Store) heard(p *proposal, a answer) (keeper.Result, error) {
 	if p.state.Load() == answered {
-		p.cmd = nil
+		p.cmd = table.Command{}
 		s.proposals.Put(p)
 	}
 	return a.result, a.err
@@ -117,7 +120,7 @@ func (s *Store) reply(p *proposal, a answer) {
 	case p.state.CompareAndSwap(waiting, answered):
 		p.answer <- a
 	case a.err == nil && p.cmd.Op == table.Lock:
-		s.done.Go(func() { s.Abandon(p.cmd, a.result) })
+		s.done.Go(func() { s.Abandon(&p.cmd, a.result) })
 	}
 }
 
@@ -174,6 +177,7 @@ func errUnknown(cause error, format string, args ...any) error {
 // under way has landed: raft never answers an entry that it is given in the
 // moment of its shutdown.
 func (s *Store) write() {
+	defer s.failQueue()
 	defer close(s.written)
 	slots := make(chan struct{}, inFlight)
 	defer s.land(slots)
