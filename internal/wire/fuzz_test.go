@@ -18,6 +18,7 @@ func FuzzDecode(f *testing.F) {
 		`{"uid":"u","tokens":[{"key":"a","version":17}]}`,
 		`{"uid":"u","tokens":[],"exp":86400000}`,
 		`{"keys":["\u00e9\ud83d\ude00","b"]}`,
+		`{"keys":"a","uid":"u","wait":86400000,"exp":1,"note":"é"}`, `{"uid":"u","exp":0}`, `{"uid":"u","tokens":[{"key":"a","version":9007199254740992}]}`,
 		`{"uid":"u","uid":"v"}`, `{"uid":`, `[[[[`, `{} {}`, "\xff", ``,
 	} {
 		f.Add([]byte(body))
@@ -28,6 +29,9 @@ func FuzzDecode(f *testing.F) {
 		r, err := Decode(body, all)
 		if !bytes.Equal(body, sent) {
 			t.Fatal("the body was changed")
+		}
+		if careful, refused := decodeCarefully(body, all); (err == nil) != (refused == nil) || err == nil && !reflect.DeepEqual(r, careful) {
+			t.Fatalf("quick   %+v, %v\ncareful %+v, %v", r, err, careful, refused)
 		}
 		if err != nil {
 			if holdfast.ErrorCode(err) != holdfast.CodeInvalid {

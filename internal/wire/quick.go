@@ -1,15 +1,14 @@
 package wire
 
 import (
-	"bytes"
 	"unicode/utf8"
 
 	"holdfast"
 )
 
-// The answers that a client reads most often are read without reflection when
-// they are written exactly as this package writes them. Anything else, such as
-// a string with an escape, is left to those who read with care.
+// The requests and answers that come most often are read without a parser when
+// they are written as this package writes them. Anything else, such as a string
+// with an escape or a number out of bounds, is left to those who read with care.
 
 // cursor walks over a text that is as expected, until it is not.
 type cursor struct {
@@ -41,42 +40,62 @@ func (c *cursor) number() uint64 {
 	return n
 }
 
-// text reads a string.
-func (c *cursor) text() string {
+// raw reads a string, and gives it where it stands.
+func (c *cursor) raw() []byte {
 	c.must(`"`)
-	end := bytes.IndexByte(c.rest, '"')
-	if c.lost || end < 0 {
-		c.lost = true
-		return ""
-	}
-	raw := c.rest[:end]
-	for _, b := range raw {
-		if b == '\\' || b < ' ' {
+	ascii := true
+	for i, b := range c.rest {
+		switch {
+		case b == '"':
+			text := c.rest[:i]
+			c.rest = c.rest[i+1:]
+			c.lost = c.lost || !ascii && !utf8.Valid(text)
+			return text
+		case b == '\\' || b < ' ':
 			c.lost = true
+			return nil
+		case b >= utf8.RuneSelf:
+			ascii = false
 		}
 	}
-	c.lost = c.lost || !utf8.Valid(raw)
-	c.rest = c.rest[end+1:]
-	return string(raw)
+	c.lost = true
+	return nil
 }
 
-// list reads an array that is not empty.
-func list[T any](c *cursor, element func(*cursor) T) []T {
-	var all []T
-	c.must("[")
-	for !c.lost {
-		all = append(all, element(c))
-		if !c.next(",") {
-			break
-		}
-	}
-	c.must("]")
-	return all
-}
+// text reads a string.
+func (c *cursor) text() string { return string(c.raw()) }
 
-// done says whether the text was as expected to its end.
-func (c *cursor) done() bool {
+func (c *cursor) token() holdfast.Token {
+	c.must(`{"key":`)
+	key := c.text()
+	c.must(`,"version":`)
+	version := c.whole(0, holdfast.VersionEnd-1)
 	c.must("}")
+	return holdfast.Token{Key: key, Version: version}
+}
+
+// element goes to the i-th element of an array that is not empty, and says
+// whether there is one.
+func (c *cursor) element(i int) bool {
+	switch {
+	case i == 0:
+		c.must("[")
+	case !c.next(","):
+		c.must("]")
+		return false
+	}
+	return !c.lost
+}
+
+func (c *cursor) tokens() (tokens []holdfast.Token) {
+	for i := 0; c.element(i); i++ {
+		tokens = append(tokens, c.token())
+	}
+	return tokens
+}
+
+// end says whether the text was as expected to its end.
+func (c *cursor) end() bool {
 	c.next("\n")
 	return !c.lost && len(c.rest) == 0
 }
@@ -84,22 +103,20 @@ func (c *cursor) done() bool {
 func quickGrant(body []byte) (Grant, bool) {
 	c := cursor{rest: body}
 	c.must(`{"tokens":`)
-	tokens := list(&c, func(c *cursor) holdfast.Token {
-		c.must(`{"key":`)
-		key := c.text()
-		c.must(`,"version":`)
-		version := c.number()
-		c.must("}")
-		return holdfast.Token{Key: key, Version: version}
-	})
+	tokens := c.tokens()
 	c.must(`,"exp":`)
 	exp := c.number()
-	return Grant{Tokens: tokens, Exp: Millis(exp)}, c.done()
+	c.must("}")
+	return Grant{Tokens: tokens, Exp: Millis(exp)}, c.end()
 }
 
 func quickUnlocked(body []byte) ([]string, bool) {
 	c := cursor{rest: body}
 	c.must(`{"unlocked":`)
-	keys := list(&c, (*cursor).text)
-	return keys, c.done()
+	var keys []string
+	for i := 0; c.element(i); i++ {
+		keys = append(keys, c.text())
+	}
+	c.must("}")
+	return keys, c.end()
 }

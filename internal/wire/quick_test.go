@@ -39,6 +39,29 @@ func TestQuickReadingIsReading(t *testing.T) {
 	}
 }
 
+func TestPlainRequestsAreReadQuickly(t *testing.T) {
+	tokens := []holdfast.Token{{Key: "a", Version: 1<<53 - 1}, {Key: "é", Version: 7}}
+	for _, body := range [][]byte{
+		AppendLock(nil, holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("a"), Exp: time.Second, Wait: time.Second, Note: "n"}),
+		AppendLock(nil, holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("a", "b")}),
+		AppendUnlock(nil, holdfast.UnlockRequest{UID: "u", Tokens: tokens}),
+		AppendExtend(nil, holdfast.ExtendRequest{UID: "u", Tokens: tokens, Exp: time.Hour}),
+		AppendCheck(nil, []string{"a", "b"}),
+	} {
+		var r Request
+		c := cursor{rest: body}
+		if c.request(&r, LockFields|UnlockFields); !c.end() {
+			t.Errorf("%s is not", body)
+		}
+	}
+	call := AppendCall(nil, 7, OpLock, true, []byte(`{"uid":"u","keys":"a"}`))
+	for _, message := range []string{string(call), "[" + string(call) + "," + string(AppendCancel(nil, 8)) + "]"} {
+		if _, ok := quickCalls([]byte(message), nil); !ok {
+			t.Errorf("%s is not", message)
+		}
+	}
+}
+
 func TestReadAnswers(t *testing.T) {
 	grant := string(AppendGrant(nil, holdfast.Grant{Tokens: []holdfast.Token{{Key: `"}]{[\`, Version: 7}}, Exp: time.Second}))
 	head := func(h Head) string { return string(AppendHead(nil, h)) + "," + grant[1:] }
@@ -96,6 +119,9 @@ func FuzzStream(f *testing.F) {
 			t.Fatalf("got %v, %#v", calls, err)
 		case err == nil && len(calls) == 0:
 			t.Fatal("a message without a request")
+		}
+		if careful, refused := decodeCallsCarefully(message, nil); (err == nil) != (refused == nil) || !reflect.DeepEqual(calls, careful) {
+			t.Fatalf("quick   %+v, %v\ncareful %+v, %v", calls, err, careful, refused)
 		}
 		for _, call := range calls {
 			if (call.Err == nil) != (call.Op != 0 && call.ID != 0) {

@@ -91,6 +91,15 @@ type Request struct {
 // no others. Whatever else is in it, and whatever is malformed, it refuses
 // with CodeInvalid. The request keeps nothing of body.
 func Decode(body []byte, allowed Fields) (Request, error) {
+	var quick Request
+	c := cursor{rest: body}
+	if c.request(&quick, allowed); c.end() {
+		return quick, nil
+	}
+	return decodeCarefully(body, allowed)
+}
+
+func decodeCarefully(body []byte, allowed Fields) (Request, error) {
 	d := newReader(body)
 	defer d.free()
 	var r Request

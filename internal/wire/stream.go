@@ -70,6 +70,13 @@ type Call struct {
 // in its Err; the error that DecodeCalls returns concerns the message as a
 // whole. The calls keep nothing of message.
 func DecodeCalls(message []byte, calls []Call) ([]Call, error) {
+	if quick, ok := quickCalls(message, calls); ok {
+		return quick, nil
+	}
+	return decodeCallsCarefully(message, calls)
+}
+
+func decodeCallsCarefully(message []byte, calls []Call) ([]Call, error) {
 	d := newReader(message)
 	defer d.free()
 	begin := len(calls)
@@ -143,6 +150,11 @@ func (c *Call) read(d *reader) error {
 	if err := c.Request.read(d, ^Fields(0)); err != nil {
 		return err
 	}
+	return c.check()
+}
+
+// check answers CodeInvalid unless the fields are those of the call.
+func (c *Call) check() error {
 	switch foreign := c.Given &^ c.Op.Fields(); {
 	case c.Given&FieldID == 0:
 		return missing(place{field: "id"})
