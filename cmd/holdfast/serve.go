@@ -86,6 +86,7 @@ variable counts as not set.`
 func (c *serveCommand) Run() (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	defer collectLessOften()()
 
 	began := time.Now()
 	log := c.logger(os.Stderr)
