@@ -153,7 +153,7 @@ func (c *serveCommand) Run() (err error) {
 // those of the store.
 func (c *serveCommand) handler(store *store, limits api.Limits, keyring *auth.Keyring, log *slog.Logger) *api.Handler {
 	metrics := store.metrics()
-	handler := api.New(store, api.Options{
+	handler := api.New(store.Service, api.Options{
 		DefaultExp: time.Duration(c.DefaultExpiry), BindGrace: time.Duration(c.BindGrace), Prompt: store.prompt,
 		Ready: store.ready, Backup: store.backup, Count: store.count, Cluster: store.cluster,
 		Limits: limits, Keyring: keyring, Metrics: metrics, Logger: log, AccessLog: c.AccessLog,

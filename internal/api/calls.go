@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"holdfast"
+	"holdfast/internal/keeper"
 	"holdfast/internal/wire"
 )
 
@@ -15,81 +16,120 @@ func calling(op wire.Op, allowed wire.Fields) func(*Handler, *exchange) error {
 			return err
 		}
 		x.operation = operation(op, &body)
-		x.out, err = h.do(x.request.Context(), nil, op, &body, x.out)
+		ctx := x.request.Context()
+		var rest rest
+		if x.out, rest, err = h.do(ctx, nil, op, &body, x.out); rest != nil {
+			x.out, err = rest(ctx, x.out)
+		}
 		return err
 	}
 }
 
-// do carries out a call, whichever way it came, and appends its answer to out.
-// The stream that it came on is nil for a request of its own.
-func (h *Handler) do(ctx context.Context, from *stream, op wire.Op, body *wire.Request, out []byte) ([]byte, error) {
+// rest is what is left of a call that may have to stand in line. It appends the
+// answer to out, and must be called.
+type rest func(ctx context.Context, out []byte) ([]byte, error)
+
+// do carries out a call, whichever way it came, and appends its answer to out;
+// or gives the rest of it. The stream that it came on is nil for a request of
+// its own.
+func (h *Handler) do(ctx context.Context, from *stream, op wire.Op, body *wire.Request, out []byte) (_ []byte, rest rest, err error) {
 	if !h.load.begin(op, body.Wait) {
-		return out, overLimit("requests: too many are under way; ask again")
+		return out, nil, overLimit("requests: too many are under way; ask again")
 	}
-	defer h.load.end()
+	defer func() {
+		if rest == nil {
+			h.load.end()
+		}
+	}()
 	switch op {
 	case wire.OpLock:
-		req, err := body.Lock()
-		if err != nil {
-			return out, err
-		}
-		if err := h.options.Limits.checkKeys(len(req.Keys), func(i int) string { return req.Keys[i].Key }); err != nil {
-			return out, err
-		}
-		if req.Exp == 0 {
-			req.Exp = h.options.DefaultExp
-		}
-		if req.Wait > 0 {
-			until, release := h.untilStop(ctx)
-			defer release()
-			ctx = until
-		}
-		grant, err := h.service.Lock(ctx, req)
-		if err != nil {
-			return out, err
-		}
-		h.ties.lives(from, body.Bind, req.UID, grant.Tokens, req.Exp)
-		return wire.AppendGrant(out, grant), nil
+		return h.lock(ctx, from, body, out)
 	case wire.OpUnlock:
-		req, err := body.Unlock()
-		if err != nil {
-			return out, err
-		}
-		keys, err := h.service.Unlock(ctx, req)
-		if err != nil {
-			return out, err
-		}
-		h.ties.ended(req.UID, req.Tokens)
-		return wire.AppendUnlocked(out, keys), nil
+		out, err = h.unlock(ctx, body, out)
 	case wire.OpExtend:
-		req, err := body.Extend()
-		if err != nil {
-			return out, err
-		}
-		if req.Exp == 0 {
-			req.Exp = h.options.DefaultExp
-		}
-		extension, err := h.service.Extend(ctx, req)
-		if err != nil {
-			return out, err
-		}
-		h.ties.lives(from, body.Bind, req.UID, extension.Tokens, req.Exp)
-		h.ties.ended(req.UID, extension.Lost)
-		return wire.AppendExtension(out, extension), nil
-	default: // wire.OpCheck
-		keys, err := body.Check()
-		if err != nil {
-			return out, err
-		}
-		if err := h.options.Limits.checkKeys(len(keys), func(i int) string { return keys[i] }); err != nil {
-			return out, err
-		}
-		locked, err := h.service.Check(ctx, keys)
-		if err != nil {
-			return out, err
-		}
-		return wire.AppendChecked(out, locked), nil
+		out, err = h.extend(ctx, from, body, out)
+	case wire.OpCheck:
+		out, err = h.check(ctx, body, out)
 	}
+	return out, nil, err
+}
+
+func (h *Handler) lock(ctx context.Context, from *stream, body *wire.Request, out []byte) ([]byte, rest, error) {
+	req, err := body.Lock()
+	if err != nil {
+		return out, nil, err
+	}
+	if err := h.options.Limits.checkKeys(len(req.Keys), func(i int) string { return req.Keys[i].Key }); err != nil {
+		return out, nil, err
+	}
+	if req.Exp == 0 {
+		req.Exp = h.options.DefaultExp
+	}
+	grant, wait, err := keeper.Start(ctx, h.service, req)
+	switch {
+	case err != nil:
+		return out, nil, err
+	case wait == nil:
+		h.ties.lives(from, body.Bind, req.UID, grant.Tokens, req.Exp)
+		return wire.AppendGrant(out, grant), nil, nil
+	}
+	bind := body.Bind
+	return out, func(ctx context.Context, out []byte) ([]byte, error) {
+		defer h.load.end()
+		ctx, release := h.untilStop(ctx)
+		defer release()
+		grant, err := wait(ctx)
+		if err != nil {
+			return out, err
+		}
+		h.ties.lives(from, bind, req.UID, grant.Tokens, req.Exp)
+		return wire.AppendGrant(out, grant), nil
+	}, nil
+}
+
+func (h *Handler) unlock(ctx context.Context, body *wire.Request, out []byte) ([]byte, error) {
+	req, err := body.Unlock()
+	if err != nil {
+		return out, err
+	}
+	keys, err := h.service.Unlock(ctx, req)
+	if err != nil {
+		return out, err
+	}
+	h.ties.ended(req.UID, req.Tokens)
+	return wire.AppendUnlocked(out, keys), nil
+}
+
+func (h *Handler) extend(ctx context.Context, from *stream, body *wire.Request, out []byte) ([]byte, error) {
+	req, err := body.Extend()
+	if err != nil {
+		return out, err
+	}
+	if req.Exp == 0 {
+		req.Exp = h.options.DefaultExp
+	}
+	extension, err := h.service.Extend(ctx, req)
+	if err != nil {
+		return out, err
+	}
+	h.ties.lives(from, body.Bind, req.UID, extension.Tokens, req.Exp)
+	h.ties.ended(req.UID, extension.Lost)
+	return wire.AppendExtension(out, extension), nil
+}
+
+func (h *Handler) check(ctx context.Context, body *wire.Request, out []byte) ([]byte, error) {
+	keys, err := body.Check()
+	if err != nil {
+		return out, err
+	}
+	if err := h.options.Limits.checkKeys(len(keys), func(i int) string { return keys[i] }); err != nil {
+		return out, err
+	}
+	locked, err := h.service.Check(ctx, keys)
+	if err != nil {
+		return out, err
+	}
+	return wire.AppendChecked(out, locked), nil
 }
 
 // list is GET /locks.

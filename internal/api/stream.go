@@ -226,10 +226,13 @@ func (s *stream) begin(call *wire.Call) {
 		s.batch.refuse(call.ID, call.Err.(*holdfast.Error))
 	case call.Op == wire.OpCancel:
 		s.cancel(call.ID)
-	case s.handler.options.Prompt && call.Wait == 0 && !s.underWay(call.ID):
-		s.answer(s.ctx, &call.Request, &s.batch)
+	case s.handler.options.Prompt && s.room(call):
+		began := time.Now()
+		if rest := s.answer(s.ctx, began, &call.Request, nil, &s.batch); rest != nil {
+			s.start(began, call.Request, rest)
+		}
 	default:
-		s.start(call.Request)
+		s.start(time.Now(), call.Request, nil)
 	}
 	if len(s.batch.text) > maxBatch {
 		s.send(&s.batch, 0)
@@ -248,15 +251,17 @@ func (s *stream) cancel(id uint64) {
 
 var errWithdrawn = &holdfast.Error{Code: holdfast.CodeCancelled, Message: "the request was withdrawn"}
 
-func (s *stream) underWay(id uint64) bool {
+// room says whether a call can begin, and go on if it has to wait. Only the
+// reader, who asks, begins any.
+func (s *stream) room(call *wire.Call) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, taken := s.calls[id]
-	return taken
+	_, taken := s.calls[call.ID]
+	return !taken && (call.Wait == 0 || len(s.calls) < maxUnderWay)
 }
 
-// start carries out a request that may have to wait.
-func (s *stream) start(call wire.Request) {
+// start carries out a request that may have to wait, or the rest of one.
+func (s *stream) start(began time.Time, call wire.Request, rest rest) {
 	ctx := s.ctx
 	var withdraw context.CancelCauseFunc
 	if call.Op == wire.OpLock {
@@ -265,7 +270,7 @@ func (s *stream) start(call wire.Request) {
 	s.mu.Lock()
 	_, taken := s.calls[call.ID]
 	full := len(s.calls) >= maxUnderWay
-	closing := s.closing || s.over
+	closing := (s.closing || s.over) && rest == nil
 	if !taken && !full && !closing {
 		s.calls[call.ID] = withdraw
 	}
@@ -278,7 +283,7 @@ func (s *stream) start(call wire.Request) {
 	case full:
 		s.batch.refuse(call.ID, &holdfast.Error{Code: holdfast.CodeLimit, Message: "too many requests are under way on this connection"})
 	default:
-		go s.finish(ctx, withdraw, &call)
+		go s.finish(ctx, withdraw, began, &call, rest)
 		return
 	}
 	if withdraw != nil {
@@ -287,9 +292,14 @@ func (s *stream) start(call wire.Request) {
 }
 
 // finish carries out a request on a goroutine of its own.
-func (s *stream) finish(ctx context.Context, withdraw context.CancelCauseFunc, call *wire.Request) {
+func (s *stream) finish(ctx context.Context, withdraw context.CancelCauseFunc, began time.Time, call *wire.Request, rest rest) {
 	a := scratch.Get().(*answers)
-	s.answer(ctx, call, a)
+	if rest == nil {
+		rest = s.answer(ctx, began, call, nil, a)
+	}
+	if rest != nil {
+		s.answer(ctx, began, call, rest, a)
+	}
 	if withdraw != nil {
 		withdraw(nil)
 	}
@@ -299,20 +309,26 @@ func (s *stream) finish(ctx context.Context, withdraw context.CancelCauseFunc, c
 	}
 }
 
-// answer carries out a request and adds its answer to a.
-func (s *stream) answer(ctx context.Context, call *wire.Request, a *answers) {
+// answer carries out a request, or the rest of one, and adds its answer to a;
+// or gives the rest of it.
+func (s *stream) answer(ctx context.Context, began time.Time, call *wire.Request, last rest, a *answers) rest {
 	a.next()
-	began, begin := time.Now(), len(a.text)
-	text, err := s.do(ctx, call, a.text)
+	begin := len(a.text)
+	text, rest, err := s.do(ctx, call, last, a.text)
 	outcome := outcomeOK
-	if err == nil {
+	switch {
+	case rest != nil:
+		a.undo()
+		return rest
+	case err == nil:
 		a.text = text
-	} else {
+	default:
 		var refusal *holdfast.Error
 		refusal, outcome = s.refusal(ctx, call, err)
 		a.text = wire.AppendRefusal(a.text[:begin], call.ID, refusal)
 	}
 	s.handler.tally.count(operation(call.Op, call), outcome, time.Since(began))
+	return nil
 }
 
 // refusal is the one that err is or stands for, and what has come of the
@@ -329,8 +345,9 @@ func (s *stream) refusal(ctx context.Context, call *wire.Request, err error) (re
 	return refusal, string(refusal.Code)
 }
 
-// do carries out a request and appends its answer to out.
-func (s *stream) do(ctx context.Context, call *wire.Request, out []byte) (_ []byte, err error) {
+// do carries out a request, or the last part of one, and appends its answer to
+// out; or gives the rest of it.
+func (s *stream) do(ctx context.Context, call *wire.Request, last rest, out []byte) (_ []byte, rest rest, err error) {
 	defer func() {
 		if value := recover(); value != nil {
 			err = s.handler.panicked(s.id, "stream", call.Op.String(), value)
@@ -342,9 +359,13 @@ func (s *stream) do(ctx context.Context, call *wire.Request, out []byte) (_ []by
 	}
 	out = wire.AppendHead(out, head)
 	body := len(out)
-	out, err = s.handler.do(ctx, s, call.Op, call, out)
-	if err == nil {
+	if last != nil {
+		out, err = last(ctx, out)
+	} else {
+		out, rest, err = s.handler.do(ctx, s, call.Op, call, out)
+	}
+	if err == nil && rest == nil {
 		out[body] = ','
 	}
-	return out, err
+	return out, rest, err
 }

@@ -29,6 +29,12 @@ func (a *answers) next() {
 	a.count++
 }
 
+// undo takes the room back that next made.
+func (a *answers) undo() {
+	a.text = a.text[:len(a.text)-1]
+	a.count--
+}
+
 // refuse adds a refusal.
 func (a *answers) refuse(id uint64, refusal *holdfast.Error) {
 	a.next()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"holdfast"
+	"holdfast/internal/keeper"
 )
 
 // Guard puts the rules in front of a service. The ctx of each call must carry
@@ -18,23 +19,40 @@ type guard struct{ service holdfast.Service }
 
 // Lock needs the verb lock on all keys.
 func (g *guard) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.Grant, error) {
+	grant, wait, err := g.StartLock(ctx, req)
+	if wait != nil {
+		return wait(ctx)
+	}
+	return grant, err
+}
+
+// StartLock is as [keeper.Start] says.
+func (g *guard) StartLock(ctx context.Context, req holdfast.LockRequest) (
+	_ holdfast.Grant, wait func(context.Context) (holdfast.Grant, error), _ error,
+) {
 	e, err := current(ctx)
 	if err != nil {
-		return holdfast.Grant{}, err
+		return holdfast.Grant{}, nil, err
 	}
 	if _, err := req.Normal(); err != nil {
-		return holdfast.Grant{}, err
+		return holdfast.Grant{}, nil, err
 	}
 	if err := e.owns(req.UID); err != nil {
-		return holdfast.Grant{}, err
+		return holdfast.Grant{}, nil, err
 	}
 	for i := range req.Keys {
 		if err := e.may(Lock, req.Keys[i].Key); err != nil {
-			return holdfast.Grant{}, err
+			return holdfast.Grant{}, nil, err
 		}
 	}
-	grant, err := g.service.Lock(ctx, req)
-	return grant, e.veil(err)
+	grant, rest, err := keeper.Start(ctx, g.service, req)
+	if rest == nil {
+		return grant, nil, e.veil(err)
+	}
+	return grant, func(ctx context.Context) (holdfast.Grant, error) {
+		grant, err := rest(ctx)
+		return grant, e.veil(err)
+	}, nil
 }
 
 // Unlock needs the verb lock on all keys.

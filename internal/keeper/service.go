@@ -71,41 +71,72 @@ func ErrStopping() error { return holdfast.Unavailable(nil, "the service is shut
 
 // Lock grants all keys or none.
 func (s *Service) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.Grant, error) {
+	grant, wait, err := StartLock(ctx, s, req)
+	if wait != nil {
+		return wait(ctx)
+	}
+	return grant, err
+}
+
+// StartLock is what [Start] asks for. It is no method, so that a store in which
+// a Service is embedded has none either: its requests may have to go another
+// way.
+func StartLock(ctx context.Context, s *Service, req holdfast.LockRequest) (
+	_ holdfast.Grant, wait func(context.Context) (holdfast.Grant, error), _ error,
+) {
 	req, err := req.Normal()
 	if err != nil {
-		return holdfast.Grant{}, err
+		return holdfast.Grant{}, nil, err
 	}
-	// Since the line may be left without an answer (a new leader knows nobody
-	// who waits here), the same request may have to be put again.
 	var end time.Time
 	if req.Wait > 0 {
 		end = time.Now().Add(req.Wait)
 	}
-	for stood := false; ; stood = true {
-		r, err := s.propose(ctx, table.Command{
-			Op: table.Lock, UID: req.UID, Keys: req.Keys, Exp: req.Exp, Note: req.Note, Wait: req.Wait > 0,
-			Limits: s.limits,
-		})
-		switch {
-		case err != nil && stood:
-			return holdfast.Grant{}, Unknown(err)
-		case err != nil:
-			return holdfast.Grant{}, err
-		case r.Status == table.Granted && ctx.Err() != nil:
-			return holdfast.Grant{}, s.unheard(ctx, req.UID, r.Tokens)
-		case r.Status == table.Granted:
-			return holdfast.Grant{Tokens: r.Tokens, Exp: r.Exp}, nil
-		case r.Status == table.Limited:
-			return holdfast.Grant{}, &holdfast.Error{Code: holdfast.CodeLimit, Message: r.OverLimit, RetryAfter: time.Second}
-		case r.Status == table.Deadlock:
-			return holdfast.Grant{}, holdfast.Deadlock(r.Cycle)
-		case r.Status == table.Refused && r.call == nil:
-			return holdfast.Grant{}, holdfast.Locked(r.Blockers)
-		}
-		// In line; or refused, and the same request stands there since before. A
-		// refusal is the last word, so what nobody waits for must be left first.
-		grant, again, err := s.await(ctx, r.call, end)
+	grant, c, err := s.put(ctx, req, false)
+	if c == nil {
+		return grant, nil, err
+	}
+	return holdfast.Grant{}, func(ctx context.Context) (holdfast.Grant, error) { return s.stand(ctx, req, c, end) }, nil
+}
+
+// put asks the table once. It gives the call that the request stands in line
+// with then; or that has stood there since before, if it is refused. It may
+// have stood in line before it is put again.
+func (s *Service) put(ctx context.Context, req holdfast.LockRequest, stood bool) (holdfast.Grant, *call, error) {
+	r, err := s.propose(ctx, table.Command{
+		Op: table.Lock, UID: req.UID, Keys: req.Keys, Exp: req.Exp, Note: req.Note, Wait: req.Wait > 0,
+		Limits: s.limits,
+	})
+	switch {
+	case err != nil && stood:
+		return holdfast.Grant{}, nil, Unknown(err)
+	case err != nil:
+		return holdfast.Grant{}, nil, err
+	case r.Status == table.Granted && ctx.Err() != nil:
+		return holdfast.Grant{}, nil, s.unheard(ctx, req.UID, r.Tokens)
+	case r.Status == table.Granted:
+		return holdfast.Grant{Tokens: r.Tokens, Exp: r.Exp}, nil, nil
+	case r.Status == table.Limited:
+		return holdfast.Grant{}, nil, &holdfast.Error{Code: holdfast.CodeLimit, Message: r.OverLimit, RetryAfter: time.Second}
+	case r.Status == table.Deadlock:
+		return holdfast.Grant{}, nil, holdfast.Deadlock(r.Cycle)
+	case r.Status == table.Refused && r.call == nil:
+		return holdfast.Grant{}, nil, holdfast.Locked(r.Blockers)
+	}
+	return holdfast.Grant{}, r.call, nil
+}
+
+// stand waits in line until end. A refusal is the last word, so who is refused
+// while the same request stands there since before leaves it first.
+func (s *Service) stand(ctx context.Context, req holdfast.LockRequest, c *call, end time.Time) (holdfast.Grant, error) {
+	for {
+		grant, again, err := s.await(ctx, c, end)
 		if !again {
+			return grant, err
+		}
+		// The line was left without an answer, perhaps since a new leader knows
+		// nobody who waits here.
+		if grant, c, err = s.put(ctx, req, true); c == nil {
 			return grant, err
 		}
 	}

@@ -36,6 +36,13 @@ func New() *Store {
 	return s
 }
 
+// StartLock is as [keeper.Start] says, and waits for nothing.
+func (s *Store) StartLock(ctx context.Context, req holdfast.LockRequest) (
+	_ holdfast.Grant, wait func(context.Context) (holdfast.Grant, error), _ error,
+) {
+	return keeper.StartLock(ctx, s.Service, req)
+}
+
 // Close ends the store. Whoever waits gets CodeUnavailable, and so does
 // every later request. It is harmless to close twice.
 func (s *Store) Close() error {
