@@ -302,6 +302,17 @@ func (s *Store) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.Gr
 	})
 }
 
+// StartLock is as [keeper.Start] says. Where the leader may be another node, it
+// is all left to be waited for.
+func (s *Store) StartLock(ctx context.Context, req holdfast.LockRequest) (
+	_ holdfast.Grant, wait func(context.Context) (holdfast.Grant, error), _ error,
+) {
+	if s.peers == nil {
+		return keeper.StartLock(ctx, s.Service, req)
+	}
+	return holdfast.Grant{}, func(ctx context.Context) (holdfast.Grant, error) { return s.Lock(ctx, req) }, nil
+}
+
 // Unlock releases what req names exactly.
 func (s *Store) Unlock(ctx context.Context, req holdfast.UnlockRequest) ([]string, error) {
 	if s.peers == nil {
