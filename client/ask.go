@@ -28,9 +28,9 @@ type call struct {
 	escaped string // path as it must be sent, if net/url might send it otherwise
 	query   url.Values
 
-	// body gives what to send now, and how long the server was asked to wait
-	// before it answers. Nil means no body.
-	body func() ([]byte, time.Duration)
+	// body appends what to send now, and gives how long the server was asked to
+	// wait before it answers. Nil means no body.
+	body func(dst []byte) ([]byte, time.Duration)
 
 	// stream, if it is not nil, puts the call to a server instead, and keeps
 	// the answer, which has no end.

@@ -52,7 +52,7 @@ func (c *Client) request(ctx context.Context, server *url.URL, call *call) ([]by
 	limit := answerWithin
 	if call.body != nil {
 		var wait time.Duration
-		body, wait = call.body()
+		body, wait = call.body(make([]byte, 0, 160)) // room for most
 		limit += wait
 	}
 	var bye *goodbye

@@ -4,8 +4,8 @@ import (
 	"context"
 	"net/url"
 	"testing"
-	"time"
 
+	"holdfast"
 	"holdfast/internal/wire"
 )
 
@@ -22,7 +22,7 @@ func TestWhatWaitsToBeWrittenMayStillHappen(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &stream{server: new(url.URL), calls: map[uint64]*sent{}, wake: make(chan struct{}, 1), over: make(chan struct{})}
-			call, err := s.send(wire.OpUnlock, false, []byte(`{}`), time.Minute)
+			call, err := s.send(posting(wire.OpUnlock, holdfast.UnlockRequest{}, wire.AppendUnlock))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -44,7 +44,7 @@ func TestWhatWaitsToBeWrittenMayStillHappen(t *testing.T) {
 func TestNothingIsWrittenAfterTheEnd(t *testing.T) {
 	for range 100 { // who writes may hear of either first
 		s := &stream{server: new(url.URL), calls: map[uint64]*sent{}, wake: make(chan struct{}, 1), over: make(chan struct{})}
-		if _, err := s.send(wire.OpUnlock, false, []byte(`{}`), time.Minute); err != nil {
+		if _, err := s.send(posting(wire.OpUnlock, holdfast.UnlockRequest{}, wire.AppendUnlock)); err != nil {
 			t.Fatal(err)
 		}
 		s.err = errClosed

@@ -45,11 +45,10 @@ type opening struct {
 // attempt puts a call to the server over the stream. Instead says that it has
 // to be a request of its own.
 func (d *door) attempt(ctx context.Context, call *call) (_ []byte, _ *trouble, instead bool) {
-	body, wait := call.body()
 	for {
 		s := d.stream.Load()
 		if s != nil {
-			sent, err := s.send(call.op, call.bind, body, answerWithin+wait)
+			sent, err := s.send(call)
 			if err == nil {
 				answer, trouble := s.await(ctx, call, sent)
 				return answer, trouble, false

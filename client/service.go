@@ -43,11 +43,11 @@ func (c *Client) lock(ctx context.Context, req asked) (holdfast.Grant, time.Dura
 		path:   "lock",
 		op:     wire.OpLock,
 		bind:   req.bind,
-		body: func() ([]byte, time.Duration) {
+		body: func(dst []byte) ([]byte, time.Duration) {
 			if wait > 0 {
 				normal.Wait = max(0, wait-began.since())
 			}
-			return wire.AppendLock(newBody(), normal), normal.Wait
+			return wire.AppendLock(dst, normal), normal.Wait
 		},
 		grants: true,
 	}
@@ -66,7 +66,7 @@ func (c *Client) Unlock(ctx context.Context, req holdfast.UnlockRequest) ([]stri
 	if err != nil {
 		return nil, err
 	}
-	body, err := c.ask(ctx, posting(wire.OpUnlock, wire.AppendUnlock(newBody(), req)))
+	body, err := c.ask(ctx, posting(wire.OpUnlock, req, wire.AppendUnlock))
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func (c *Client) extend(ctx context.Context, req holdfast.ExtendRequest, bind bo
 	if req.Tokens != nil && len(req.Tokens) == 0 {
 		return holdfast.Extension{}, 0, nil // a server takes it for a mistake
 	}
-	call := posting(wire.OpExtend, wire.AppendExtend(newBody(), req))
+	call := posting(wire.OpExtend, req, wire.AppendExtend)
 	call.bind = bind
 	body, err := c.ask(ctx, call)
 	if err != nil {
@@ -102,7 +102,7 @@ func (c *Client) Check(ctx context.Context, keys []string) (bool, error) {
 	if err := holdfast.ValidKeys(keys); err != nil {
 		return false, err
 	}
-	body, err := c.ask(ctx, posting(wire.OpCheck, wire.AppendCheck(newBody(), keys)))
+	body, err := c.ask(ctx, posting(wire.OpCheck, keys, wire.AppendCheck))
 	if err != nil {
 		return false, err
 	}
@@ -166,16 +166,13 @@ func (c *Client) Force(ctx context.Context, req holdfast.ForceRequest) ([]holdfa
 	return wire.ReadReleased(body)
 }
 
-// newBody gives room for the body of most requests.
-func newBody() []byte { return make([]byte, 0, 160) }
-
-// posting is a call with a body that is always the same.
-func posting(op wire.Op, body []byte) *call {
+// posting is a call whose body is always the same.
+func posting[R any](op wire.Op, req R, write func(dst []byte, req R) []byte) *call {
 	return &call{
 		method: http.MethodPost,
 		path:   op.String(),
 		op:     op,
-		body:   func() ([]byte, time.Duration) { return body, 0 },
+		body:   func(dst []byte) ([]byte, time.Duration) { return write(dst, req), 0 },
 	}
 }
 

@@ -42,6 +42,7 @@ type stream struct {
 	spare    []*sent          // that have been answered, to be used again
 	last     uint64           // id given
 	full     [][]byte         // messages that wait to be written, and take no more requests
+	body     []byte           // of the call that was sent last, for its room
 	unsent   []byte           // requests that wait after them, as an array not closed yet
 	count    int              // of them
 	written  uint64           // the last id that was, or is being, written
@@ -145,9 +146,8 @@ var (
 	errFull = errors.New("the connection carries as many calls as it may")
 )
 
-// send puts a call on its way, whose answer may take so long. It fails with
-// errOver or errFull.
-func (s *stream) send(op wire.Op, bind bool, body []byte, limit time.Duration) (*sent, error) {
+// send puts a call on its way. It fails with errOver or errFull.
+func (s *stream) send(call *call) (*sent, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -156,19 +156,23 @@ func (s *stream) send(op wire.Op, bind bool, body []byte, limit time.Duration) (
 	case len(s.calls) >= streamCalls:
 		return nil, errFull
 	}
-	var call *sent
+	body, wait := call.body(s.body[:0])
+	if s.body = body; cap(body) > keptBuffer {
+		s.body = nil
+	}
+	var it *sent
 	if n := len(s.spare); n > 0 {
-		call, s.spare = s.spare[n-1], s.spare[:n-1]
-		call.limit.Reset(limit)
+		it, s.spare = s.spare[n-1], s.spare[:n-1]
+		it.limit.Reset(answerWithin + wait)
 	} else {
-		call = &sent{answer: make(chan wire.Answer, 1), limit: time.NewTimer(limit)}
+		it = &sent{answer: make(chan wire.Answer, 1), limit: time.NewTimer(answerWithin + wait)}
 	}
 	s.last++
-	call.id = s.last
-	s.calls[call.id] = call
+	it.id = s.last
+	s.calls[it.id] = it
 	s.put(len(body))
-	s.unsent = wire.AppendCall(s.unsent, call.id, op, bind, body)
-	return call, nil
+	s.unsent = wire.AppendCall(s.unsent, it.id, call.op, call.bind, body)
+	return it, nil
 }
 
 // answered says that a call has been answered, and can be used again.
