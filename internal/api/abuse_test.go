@@ -137,7 +137,7 @@ func calls(first, n int, format string) string {
 
 func TestManyWaitersOnOneKey(t *testing.T) {
 	const each = 2000
-	s := open(t)
+	s := openOver(t, openStore(t), Options{Prompt: true}) // as the memory store is served
 	s.lock("holder", "a")
 	n := large(50_000, 2*each)
 	s.besides(t, n*(16<<10), func() {

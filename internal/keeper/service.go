@@ -103,7 +103,7 @@ func StartLock(ctx context.Context, s *Service, req holdfast.LockRequest) (
 // with then; or that has stood there since before, if it is refused. It may
 // have stood in line before it is put again.
 func (s *Service) put(ctx context.Context, req holdfast.LockRequest, stood bool) (holdfast.Grant, *call, error) {
-	r, err := s.propose(ctx, table.Command{
+	r, err := s.propose(ctx, &table.Command{
 		Op: table.Lock, UID: req.UID, Keys: req.Keys, Exp: req.Exp, Note: req.Note, Wait: req.Wait > 0,
 		Limits: s.limits,
 	})
@@ -270,7 +270,7 @@ func (s *Service) Unlock(ctx context.Context, req holdfast.UnlockRequest) ([]str
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.propose(ctx, table.Command{Op: table.Unlock, UID: req.UID, Tokens: req.Tokens})
+	r, err := s.propose(ctx, &table.Command{Op: table.Unlock, UID: req.UID, Tokens: req.Tokens})
 	if err != nil {
 		return nil, err
 	}
@@ -287,7 +287,7 @@ func (s *Service) Extend(ctx context.Context, req holdfast.ExtendRequest) (holdf
 	if err != nil {
 		return holdfast.Extension{}, err
 	}
-	r, err := s.propose(ctx, table.Command{Op: table.Extend, UID: req.UID, Tokens: req.Tokens, Exp: req.Exp})
+	r, err := s.propose(ctx, &table.Command{Op: table.Extend, UID: req.UID, Tokens: req.Tokens, Exp: req.Exp})
 	if err != nil {
 		return holdfast.Extension{}, err
 	}
@@ -300,18 +300,18 @@ func (s *Service) Force(ctx context.Context, req holdfast.ForceRequest) ([]holdf
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.propose(ctx, table.Command{Op: table.Force, Key: req.Key, Reason: req.Reason})
+	r, err := s.propose(ctx, &table.Command{Op: table.Force, Key: req.Key, Reason: req.Reason})
 	if err != nil {
 		return nil, err
 	}
 	return r.Freed, nil
 }
 
-func (s *Service) propose(ctx context.Context, cmd table.Command) (Result, error) {
+func (s *Service) propose(ctx context.Context, cmd *table.Command) (Result, error) {
 	if ctx.Err() != nil {
 		return Result{}, context.Cause(ctx)
 	}
-	return s.log.Propose(ctx, cmd)
+	return s.log.Propose(ctx, *cmd)
 }
 
 func (s *Service) stopping() bool {
