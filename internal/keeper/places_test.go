@@ -317,3 +317,28 @@ func TestAGrantThatIsLostOnItsWayIsKeptForAWhile(t *testing.T) {
 		})
 	}
 }
+
+// Of two who ask the same, the one that leaves before the grant has no part in
+// it, even if the grant comes before it has looked: undoing it would take the
+// hold from the other one, who is told of it.
+func TestWhoLeavesOneLikeItBehindHasNoPartInTheGrant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t)
+		again := &table.Command{Op: table.Lock, UID: "b", Keys: holdfast.Keys("x"), Exp: time.Hour, Wait: true}
+		stays, goes := p.keeper.Apply(again), p.keeper.Apply(again)
+		if _, sentAway, others, err := p.leave(t.Context(), goes.call); sentAway || !others || err != nil {
+			t.Errorf("sent away: %v, others wait: %v, %v", sentAway, others, err)
+		}
+		p.keeper.Apply(freeing())
+		grant, _, err := p.await(t.Context(), stays.call, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if undo := p.keeper.undo("b", grant.Tokens); undo == nil || len(undo.Tokens) != 1 {
+			t.Errorf("it was told of more than once: %+v", undo)
+		}
+		if _, sentAway, others, _ := p.leave(t.Context(), stays.call); !sentAway || others {
+			t.Errorf("after the grant: sent away: %v, others wait: %v", sentAway, others)
+		}
+	})
+}

@@ -170,11 +170,12 @@ func (s *Service) await(ctx context.Context, c *call, end time.Time) (_ holdfast
 		// that comes back.
 		return holdfast.Grant{}, false, Unknown(ErrStopping())
 	}
-	blockers, sentAway, err := s.leave(ctx, c)
+	blockers, sentAway, others, err := s.leave(ctx, c)
+	granted := !others && c.isOver() && c.grant != nil
 	switch {
-	case c.isOver() && c.grant != nil && !left:
+	case granted && !left:
 		return holdfast.Grant{Tokens: slices.Clone(c.grant.Tokens), Exp: c.exp}, false, nil
-	case c.isOver() && c.grant != nil:
+	case granted:
 		return holdfast.Grant{}, false, s.unheard(ctx, c.grant.UID, c.grant.Tokens)
 	case left && (sentAway || err != nil):
 		return holdfast.Grant{}, false, Unknown(context.Cause(ctx))
@@ -214,15 +215,16 @@ func (s *Service) later(putInOrder func()) {
 
 // leave takes one request from a call, and the call out of the line when that
 // was the last one. It says who was in the way. SentAway says that the call
-// was over already: if it has no grant, its place is there still.
-func (s *Service) leave(ctx context.Context, c *call) (blockers []holdfast.Blocker, sentAway bool, err error) {
+// was over already: if it has no grant, its place is there still. Others says
+// that the same request waits on there, and is the only one to hear of a grant.
+func (s *Service) leave(ctx context.Context, c *call) (blockers []holdfast.Blocker, sentAway, others bool, err error) {
 	cancel, blockers, over := s.keeper.detach(c)
 	if cancel == nil {
-		return blockers, over, nil
+		return blockers, over, !over, nil
 	}
 	r, err := s.log.Propose(context.WithoutCancel(ctx), *cancel)
 	s.keeper.detached(c)
-	return r.Blockers, false, err
+	return r.Blockers, false, false, err
 }
 
 // unheard undoes a grant of which its client does not hear (rule 9), and gives
