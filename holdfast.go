@@ -12,7 +12,7 @@ const (
 	MaxUID      = 256            // bytes in a uid
 	MaxKey      = 512            // bytes in a key
 	MaxKeys     = 256            // different keys, or tokens, in one request
-	MaxNote     = 1024           // bytes in a note or in the reason of a forced release
+	MaxNote     = 1024           // bytes in a note or in a reason
 	MaxLimit    = 1_000_000      // shared holders that a limit may allow
 	MaxExp      = 24 * time.Hour // life of a hold
 	MaxWait     = 24 * time.Hour // time in line

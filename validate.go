@@ -86,7 +86,7 @@ func (r ForceRequest) Normal() (ForceRequest, error) {
 	if err := ValidKey(r.Key); err != nil {
 		return r, err
 	}
-	return r, validNote("reason", r.Reason)
+	return r, ValidReason(r.Reason)
 }
 
 // Normal is for a WatchRequest what it is for a LockRequest.
@@ -150,6 +150,10 @@ func ValidUID(uid string) error {
 	}
 	return nil
 }
+
+// ValidReason answers CodeInvalid unless reason can be written down: at most
+// MaxNote bytes of UTF-8. It may be empty.
+func ValidReason(reason string) error { return validNote("reason", reason) }
 
 func validNote(field, note string) error {
 	switch {

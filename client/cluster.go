@@ -21,30 +21,41 @@ func (c *Client) Cluster(ctx context.Context) (holdfast.Cluster, error) {
 }
 
 // RemoveNode takes a node out of the cluster. It stops, and its data directory
-// cannot be used any more.
-func (c *Client) RemoveNode(ctx context.Context, id string) error {
+// cannot be used any more. The reason is for the record, and may be empty.
+func (c *Client) RemoveNode(ctx context.Context, id, reason string) error {
+	if err := holdfast.ValidReason(reason); err != nil {
+		return err
+	}
 	_, err := c.ask(ctx, &call{
 		method:  http.MethodDelete,
 		path:    "cluster/nodes/" + id,
 		escaped: "cluster/nodes/" + segment(id),
+		query:   because(reason),
 		once:    true,
 	})
 	return err
 }
 
-// StepDown lets another node of the cluster lead.
-func (c *Client) StepDown(ctx context.Context) error {
-	_, err := c.ask(ctx, &call{method: http.MethodPost, path: "cluster/step-down", once: true})
+// StepDown lets another node of the cluster lead. The reason is for the
+// record, and may be empty.
+func (c *Client) StepDown(ctx context.Context, reason string) error {
+	if err := holdfast.ValidReason(reason); err != nil {
+		return err
+	}
+	_, err := c.ask(ctx, &call{method: http.MethodPost, path: "cluster/step-down", query: because(reason), once: true})
 	return err
 }
 
 // Backup writes the whole state of the servers to w, as it is at some moment
 // after the call. What was written is whole only if there is no error; it
 // carries a checksum besides. When the connection breaks after the first
-// byte, it is not begun again.
-func (c *Client) Backup(ctx context.Context, w io.Writer) error {
+// byte, it is not begun again. The reason is for the record, and may be empty.
+func (c *Client) Backup(ctx context.Context, w io.Writer, reason string) error {
+	if err := holdfast.ValidReason(reason); err != nil {
+		return err
+	}
 	var failed error
-	call := &call{method: http.MethodGet, path: "backup"}
+	call := &call{method: http.MethodGet, path: "backup", query: because(reason)}
 	call.stream = func(server *url.URL) *trouble {
 		response, trouble := c.begin(ctx, server, call, nil)
 		if trouble != nil {

@@ -150,16 +150,13 @@ func (c *Client) Force(ctx context.Context, req holdfast.ForceRequest) ([]holdfa
 	if err != nil {
 		return nil, err
 	}
-	call := &call{
+	body, err := c.ask(ctx, &call{
 		method:  http.MethodDelete,
 		path:    "locks/" + req.Key,
 		escaped: "locks/" + segment(req.Key),
+		query:   because(req.Reason),
 		once:    true,
-	}
-	if req.Reason != "" {
-		call.query = url.Values{"reason": {req.Reason}}
-	}
-	body, err := c.ask(ctx, call)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -174,6 +171,14 @@ func posting[R any](op wire.Op, req R, write func(dst []byte, req R) []byte) *ca
 		op:     op,
 		body:   func(dst []byte) ([]byte, time.Duration) { return write(dst, req), 0 },
 	}
+}
+
+// because is the query that gives a reason, if there is one.
+func because(reason string) url.Values {
+	if reason == "" {
+		return nil
+	}
+	return url.Values{"reason": {reason}}
 }
 
 // segment writes a key as one segment of a path.

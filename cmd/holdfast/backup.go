@@ -16,7 +16,8 @@ import (
 
 type backupCommand struct {
 	asking
-	DataDir string `placeholder:"DIR" help:"Read this data directory, of a server that does not run, instead of asking one that does."`
+	Reason  string `placeholder:"TEXT" xor:"server" help:"Why; for the record of the server."`
+	DataDir string `placeholder:"DIR" xor:"server" help:"Read this data directory, of a server that does not run, instead of asking one that does."`
 }
 
 // Help is what stands between the usage line and the flags.
@@ -49,7 +50,7 @@ func (c *backupCommand) Run() error {
 			read.CloseWithError(err)
 			looked <- err
 		}()
-		err := locks.Backup(ctx, io.MultiWriter(os.Stdout, write))
+		err := locks.Backup(ctx, io.MultiWriter(os.Stdout, write), c.Reason)
 		write.Close()
 		if broken := <-looked; err == nil && broken != nil {
 			return fmt.Errorf("what came is no whole backup: %w", broken)

@@ -50,7 +50,8 @@ func (s *scripted) print(cluster holdfast.Cluster) error {
 
 type clusterRemoveCommand struct {
 	asking
-	ID string `arg:"" help:"Node to remove."`
+	Reason string `placeholder:"TEXT" help:"Why; for the record."`
+	ID     string `arg:"" help:"Node to remove."`
 }
 
 // Help is what stands between the usage line and the flags.
@@ -61,12 +62,15 @@ it with an empty data directory and --join.`
 
 // Run removes the node.
 func (c *clusterRemoveCommand) Run() error {
-	return c.call(func(ctx context.Context, locks *client.Client) error { return locks.RemoveNode(ctx, c.ID) })
+	return c.call(func(ctx context.Context, locks *client.Client) error { return locks.RemoveNode(ctx, c.ID, c.Reason) })
 }
 
-type clusterStepDownCommand struct{ asking }
+type clusterStepDownCommand struct {
+	asking
+	Reason string `placeholder:"TEXT" help:"Why; for the record."`
+}
 
 // Run lets another node lead.
 func (c *clusterStepDownCommand) Run() error {
-	return c.call(func(ctx context.Context, locks *client.Client) error { return locks.StepDown(ctx) })
+	return c.call(func(ctx context.Context, locks *client.Client) error { return locks.StepDown(ctx, c.Reason) })
 }

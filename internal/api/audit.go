@@ -19,9 +19,9 @@ func (h *Handler) audit(x *exchange, action string, attrs ...slog.Attr) {
 
 // auditChange writes down a change of the cluster that was made, or that may
 // have been.
-func (h *Handler) auditChange(x *exchange, action, node string, err error) {
+func (h *Handler) auditChange(x *exchange, action, node, reason string, err error) {
 	if !surelyNot(err) {
-		h.audit(x, action, slog.String("node", node), slog.Bool("certain", err == nil))
+		h.audit(x, action, slog.String("node", node), slog.String("reason", reason), slog.Bool("certain", err == nil))
 	}
 }
 

@@ -16,17 +16,21 @@ func (h *Handler) backup(x *exchange) error {
 	if h.options.Backup == nil {
 		return &holdfast.Error{Code: holdfast.CodeNotFound, Message: "path: this store keeps nothing that a backup would help"}
 	}
+	reason, err := x.reason()
+	if err != nil {
+		return err
+	}
 	if x.request.Method == http.MethodHead {
 		x.stream(typeBytes)
 		return nil
 	}
 	out := bufio.NewWriterSize(late{x}, 1<<16)
-	err := h.options.Backup(x.request.Context(), out)
+	err = h.options.Backup(x.request.Context(), out)
 	if err == nil {
 		err = out.Flush()
 	}
 	if x.answered() {
-		h.audit(x, "backup", slog.Bool("whole", err == nil))
+		h.audit(x, "backup", slog.String("reason", reason), slog.Bool("whole", err == nil))
 	}
 	return err
 }

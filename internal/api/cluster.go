@@ -30,24 +30,25 @@ func (h *Handler) cluster(x *exchange) error {
 
 // removeNode is DELETE /cluster/nodes/{id}.
 func (h *Handler) removeNode(x *exchange) error {
-	if err := h.mustBeCluster(); err != nil {
-		return err
-	}
-	err := h.options.Cluster.RemoveNode(x.request.Context(), x.key)
-	h.auditChange(x, "remove node", x.key, err)
-	if err != nil {
-		return err
-	}
-	return h.answerCluster(x)
+	return h.change(x, "remove node", x.key, func(ctx context.Context) error { return h.options.Cluster.RemoveNode(ctx, x.key) })
 }
 
 // stepDown is POST /cluster/step-down. It takes no body.
 func (h *Handler) stepDown(x *exchange) error {
+	return h.change(x, "step down", "", func(ctx context.Context) error { return h.options.Cluster.StepDown(ctx) })
+}
+
+// change changes the cluster, writes that down, and answers what it is then.
+func (h *Handler) change(x *exchange, action, node string, do func(context.Context) error) error {
 	if err := h.mustBeCluster(); err != nil {
 		return err
 	}
-	err := h.options.Cluster.StepDown(x.request.Context())
-	h.auditChange(x, "step down", "", err)
+	reason, err := x.reason()
+	if err != nil {
+		return err
+	}
+	err = do(x.request.Context())
+	h.auditChange(x, action, node, reason, err)
 	if err != nil {
 		return err
 	}

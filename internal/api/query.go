@@ -62,6 +62,13 @@ func (x *exchange) truth(name string) (bool, error) {
 	}
 }
 
+// reason gives why somebody asks for what is written down; "" if it was not
+// given.
+func (x *exchange) reason() (string, error) {
+	reason := x.query["reason"]
+	return reason, holdfast.ValidReason(reason)
+}
+
 // uid gives the parameter of that name, or "" for everybody if it was not
 // given. Whoever gives an empty one means somebody.
 func (x *exchange) uid() (string, error) {

@@ -34,8 +34,23 @@ type leader interface {
 
 var (
 	_ leader = Leading{}
-	_ leader = (*client.Client)(nil)
+	_ leader = remote{}
 )
+
+// remote is a leader behind a client. Reasons for the record are not passed
+// on: the node that was asked first writes them down.
+type remote struct{ *client.Client }
+
+// Backup writes the state as it is at some moment after the call.
+func (r remote) Backup(ctx context.Context, w io.Writer) error { return r.Client.Backup(ctx, w, "") }
+
+// RemoveNode takes a node out of the cluster.
+func (r remote) RemoveNode(ctx context.Context, id string) error {
+	return r.Client.RemoveNode(ctx, id, "")
+}
+
+// StepDown lets another node lead.
+func (r remote) StepDown(ctx context.Context) error { return r.Client.StepDown(ctx, "") }
 
 // Leading is the service of a node as its cluster sees it: while the node
 // leads it carries requests out, and otherwise it refuses them with
@@ -209,7 +224,7 @@ func (s *Store) leader() (leader, <-chan struct{}) {
 		s.route.retire()
 		s.route.link = newLink(s.peers, node)
 	}
-	return s.route.link.client, changed
+	return remote{s.route.link.client}, changed
 }
 
 // reroute lets those who wait look for the leader anew, and ends what hangs on

@@ -235,7 +235,8 @@ func (s *Store) admit(q question) reply {
 	if err != nil {
 		return reply{Refusal: err.Error(), Again: true}
 	}
-	audit.Log(s.options.Logger, "add node", q.by, slog.String("node", q.ID), slog.String("peer", q.Peer), slog.Bool("voter", voter))
+	audit.Log(s.options.Logger, "add node", q.by, slog.String("node", q.ID), slog.String("peer", q.Peer), slog.Bool("voter", voter),
+		slog.String("reason", "it asked to join"))
 	return reply{Last: s.raft.LastIndex()}
 }
 

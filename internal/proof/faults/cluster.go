@@ -126,7 +126,7 @@ func comeAndGo(r *round, target any, _ *rand.Rand) (func() error, error) {
 		return nil, err
 	}
 	return func() error {
-		err := r.d.insist(r.ctx, func(ctx context.Context, via *client.Client) error { return via.RemoveNode(ctx, p.Name) })
+		err := r.d.insist(r.ctx, func(ctx context.Context, via *client.Client) error { return via.RemoveNode(ctx, p.Name, "a fault") })
 		p.Kill()
 		return errors.Join(err, os.RemoveAll(filepath.Join(c.site.Dir, p.Name)))
 	}, nil
@@ -141,7 +141,7 @@ func stepDown(r *round, target any, _ *rand.Rand) (func() error, error) {
 		return nil, err
 	}
 	defer via.Close()
-	via.StepDown(ctx) // other harm may be in the way
+	via.StepDown(ctx, "a fault") // other harm may be in the way
 	return func() error { return nil }, nil
 }
 
