@@ -286,10 +286,30 @@ func TestAStalledDiskEndsTheStore(t *testing.T) {
 	s := openOn(t, d, 100*time.Millisecond)
 	defer close(d.stall) // before the store is closed
 	d.stuck.Store(true)
-	_, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("x"), Exp: time.Hour})
-	var refusal *holdfast.Error
-	if !errors.As(err, &refusal) || refusal.Code != holdfast.CodeUnavailable || !refusal.OutcomeUnknown {
-		t.Fatalf("answer: %v", err)
+	answers := make(chan error)
+	ask := func(key string) {
+		_, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "a", Keys: holdfast.Keys(key), Exp: time.Hour})
+		answers <- err
+	}
+	go ask("x")
+	for s.disk.log.stalled() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	for _, behind := range []string{"y", "z"} { // which nobody has begun to write
+		go ask(behind)
+	}
+	unknown := 0
+	for range 3 {
+		refusal, ok := errors.AsType[*holdfast.Error](<-answers)
+		if !ok || refusal.Code != holdfast.CodeUnavailable {
+			t.Fatalf("answer: %v", refusal)
+		}
+		if refusal.OutcomeUnknown {
+			unknown++
+		}
+	}
+	if unknown != 1 {
+		t.Errorf("%d outcomes are unknown, not 1", unknown)
 	}
 	if err := <-s.Failed(); err == nil {
 		t.Fatal("no reason")

@@ -84,7 +84,7 @@ func TestWhoDoesNotLeadTellsNoGrant(t *testing.T) {
 	b.start() // it does not get in, and so does not lead
 	for op, certain := range map[table.Op]bool{table.Lock: false, table.Extend: false, table.Unlock: true} {
 		p := &proposal{cmd: table.Command{Op: op, UID: "u", Keys: holdfast.Keys("x"), Exp: time.Hour}, answer: make(chan answer, 1)}
-		entry := &batch{number: uint64(op) + 1<<40, proposals: []*proposal{p}}
+		entry := newBatch(uint64(op)+1<<40, []*proposal{p}, func() {})
 		b.batches.Store(entry.number, entry)
 		machine{b.Store}.Apply(&raft.Log{Data: b.encode(entry)})
 		b.batches.Delete(entry.number)

@@ -84,7 +84,7 @@ type machine struct{ s *Store }
 func (m machine) Apply(entry *raft.Log) any {
 	life, number, encoded, err := header(entry.Data)
 	if err == nil && life == m.s.disk.life {
-		if b, ok := m.s.batches.Load(number); ok && b.(*batch).taken.CompareAndSwap(false, true) {
+		if b, ok := m.s.batches.Load(number); ok && b.(*batch).take() {
 			m.carryOut(b.(*batch))
 			return nil
 		}
@@ -102,18 +102,35 @@ func (m machine) Apply(entry *raft.Log) any {
 	return nil
 }
 
+// few is how many answers are given sooner than they are handed over to be
+// given.
+const few = 8
+
 // carryOut carries out the commands of this process. If it does not lead any
 // more, another one may have begun the lives of holds before, and by now they
-// may be over: whoever asks for them has to ask there.
+// may be over: whoever asks for them has to ask there. To wake those who asked
+// takes as long as the commands, and need not keep the next entry waiting.
 func (m machine) carryOut(b *batch) {
 	leads := m.s.raft.State() == raft.Leader
-	for _, p := range b.proposals {
+	answers := make([]answer, len(b.proposals))
+	for i, p := range b.proposals {
 		if !leads && (p.cmd.Op == table.Lock || p.cmd.Op == table.Extend) {
 			m.s.keeper.Follow(&p.cmd)
-			m.s.reply(p, answer{err: errUnknown(nil, "this node does not lead any more")})
+			answers[i].err = errUnknown(nil, "this node does not lead any more")
 			continue
 		}
-		m.s.reply(p, answer{result: m.s.keeper.Apply(&p.cmd)})
+		answers[i].result = m.s.keeper.Apply(&p.cmd)
+	}
+	reply := func() {
+		for i, p := range b.proposals {
+			m.s.reply(p, answers[i])
+		}
+		b.landed()
+	}
+	if len(answers) < few {
+		reply()
+	} else {
+		m.s.done.Go(reply)
 	}
 }
 

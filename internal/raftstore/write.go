@@ -45,13 +45,27 @@ type answer struct {
 	err    error
 }
 
-// batch is an entry on its way: the commands in it, whose results the state
-// machine puts beside them when it applies the entry.
+// batch is an entry on its way, with the commands in it.
 type batch struct {
 	number    uint64
 	began     time.Time
 	proposals []*proposal
-	taken     atomic.Bool // by the one who answers its proposals
+	taken     chan struct{} // closed by the one who answers its proposals
+	once      atomic.Bool   // guards taken
+	landed    func()        // called when they are answered
+}
+
+func newBatch(number uint64, proposals []*proposal, landed func()) *batch {
+	return &batch{number: number, began: time.Now(), proposals: proposals, taken: make(chan struct{}), landed: landed}
+}
+
+// take says whether it is for the caller to answer the proposals.
+func (b *batch) take() bool {
+	first := b.once.CompareAndSwap(false, true)
+	if first {
+		close(b.taken)
+	}
+	return first
 }
 
 // Propose has a command carried out. One that only starts lives anew which
@@ -97,7 +111,7 @@ func (s *Store) propose(ctx context.Context, cmd table.Command) (keeper.Result, 
 	}
 	select {
 	case <-s.written:
-		s.failQueue() // it may have come too late to be taken from there
+		s.failQueue(keeper.ErrStopping()) // it may have come too late to be taken from there
 	default:
 	}
 	return s.heard(p, <-p.answer)
@@ -125,7 +139,7 @@ func (s *Store) reply(p *proposal, a answer) {
 }
 
 // losePatience answers whoever has waited for too long that the outcome is
-// not known: it may yet happen. When the disk of a leader has not finished a
+// not known: it may yet happen. Those behind are refused. When the disk of a leader has not finished a
 // write for twice as long, the store fails: raft would not notice.
 func (s *Store) losePatience() {
 	ticker := time.NewTicker(s.options.Patience / 8)
@@ -140,6 +154,7 @@ func (s *Store) losePatience() {
 			b := v.(*batch)
 			if time.Since(b.began) > s.options.Patience {
 				s.leaveAlone(b)
+				s.failQueue(holdfast.Unavailable(nil, "nothing was written for %s", s.options.Patience))
 			}
 			return true
 		})
@@ -177,37 +192,48 @@ func errUnknown(cause error, format string, args ...any) error {
 // under way has landed: raft never answers an entry that it is given in the
 // moment of its shutdown.
 func (s *Store) write() {
-	defer s.failQueue()
+	defer s.failQueue(keeper.ErrStopping())
 	defer close(s.written)
 	slots := make(chan struct{}, inFlight)
 	defer s.land(slots)
-	var number uint64
+	earlier := newBatch(0, nil, nil)
+	earlier.take()
 	for {
-		var first *proposal
-		select {
-		case first = <-s.queue:
-		case <-s.ctx.Done():
-			return
+		// Alone, raft would rather write the next entry than have the one carried
+		// out that is on disk: each shall be carried out while the next is written.
+		if s.peers == nil {
+			select {
+			case <-earlier.taken:
+			case <-s.ctx.Done():
+				return
+			}
 		}
 		select {
 		case slots <- struct{}{}:
 		case <-s.ctx.Done():
-			s.reply(first, answer{err: keeper.ErrStopping()})
 			return
 		}
-		number++
-		b := &batch{number: number, began: time.Now(), proposals: s.gather(first)}
+		var first *proposal
+		select {
+		case first = <-s.queue:
+		case <-s.ctx.Done():
+			<-slots
+			return
+		}
+		number := earlier.number + 1
+		b := newBatch(number, s.gather(first), func() {
+			s.batches.Delete(number)
+			<-slots
+		})
 		s.counts.commands.Add(int64(len(b.proposals)))
 		s.batches.Store(b.number, b)
 		future := s.raft.Apply(s.encode(b), 0)
 		go func() {
-			err := future.Error()
-			s.batches.Delete(b.number)
-			if err != nil {
+			if err := future.Error(); err != nil {
 				s.failBatch(b, refusal(err))
 			}
-			<-slots
 		}()
+		earlier = b
 	}
 }
 
@@ -255,11 +281,12 @@ func refusal(err error) error {
 	return errUnknown(err, "it could not be written for certain")
 }
 
-func (s *Store) failQueue() {
+// failQueue answers what has not been given to raft.
+func (s *Store) failQueue(err error) {
 	for {
 		select {
 		case p := <-s.queue:
-			s.reply(p, answer{err: keeper.ErrStopping()})
+			s.reply(p, answer{err: err})
 		default:
 			return
 		}
@@ -267,10 +294,11 @@ func (s *Store) failQueue() {
 }
 
 func (s *Store) failBatch(b *batch, err error) {
-	if b.taken.CompareAndSwap(false, true) {
+	if b.take() {
 		for _, p := range b.proposals {
 			s.reply(p, answer{err: err})
 		}
+		b.landed()
 	}
 }
 
@@ -280,5 +308,5 @@ func (s *Store) failBatches(err error) {
 		s.failBatch(b.(*batch), err)
 		return true
 	})
-	s.failQueue()
+	s.failQueue(err)
 }
