@@ -26,6 +26,7 @@ type simDisk struct {
 
 	slowest time.Duration // how long a write may take
 	full    bool
+	keeps   bool // it is full whenever entries are to be dropped
 
 	forgets int // for a simulated disk that lies: how many synced entries a crash takes along
 }
@@ -165,6 +166,12 @@ func (d *simDisk) StoreLogs(entries []*raft.Log) error {
 }
 
 func (d *simDisk) DeleteRange(from, to uint64) error {
+	d.mu.Lock()
+	keeps := d.keeps
+	d.mu.Unlock()
+	if keeps {
+		return syscall.ENOSPC
+	}
 	return d.write(func(k *simKept) {
 		for index := from; index <= to; index++ {
 			delete(k.entries, index)

@@ -19,21 +19,28 @@ type stable struct {
 	logger  *slog.Logger
 }
 
-const writeAgainEvery = 100 * time.Millisecond
-
 // SetUint64 comes back when the value is on disk.
 func (s stable) SetUint64(key []byte, value uint64) error {
+	untilWritten(s.closing, s.logger, func() error { return s.StableStore.SetUint64(key, value) })
+	return nil
+}
+
+const writeAgainEvery = 100 * time.Millisecond
+
+// untilWritten tries to write until it succeeds. It is for raft's goroutine: if
+// the store closes meanwhile, it ends that one.
+func untilWritten(closing context.Context, logger *slog.Logger, write func() error) {
 	for said := false; ; said = true {
-		err := s.StableStore.SetUint64(key, value)
+		err := write()
 		if err == nil {
-			return nil
+			return
 		}
 		if !said {
-			s.logger.Error("the disk refuses to write; trying again until it does not", "error", err)
+			logger.Error("the disk refuses to write; trying again until it does not", "error", err)
 		}
 		select {
 		case <-time.After(writeAgainEvery):
-		case <-s.closing.Done():
+		case <-closing.Done():
 			// Neither can raft go on nor may it end the process: this ends its
 			// goroutine, which it is about to end anyway.
 			runtime.Goexit()
