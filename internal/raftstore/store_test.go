@@ -17,7 +17,9 @@ import (
 
 func open(t testing.TB, dir string) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), Options{Dir: dir, Logger: slog.New(slog.DiscardHandler), KeepPlaces: 500 * time.Millisecond})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	s, err := Open(ctx, Options{Dir: dir, Logger: slog.New(slog.DiscardHandler), KeepPlaces: 500 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
