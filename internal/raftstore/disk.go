@@ -15,6 +15,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/fs"
+	"github.com/hashicorp/raft-wal/segment"
 
 	"holdfast/internal/stats"
 	"holdfast/internal/table"
@@ -81,7 +83,8 @@ func openDir(options Options) (_ storage, err error) {
 		}
 	}()
 	torn := unfinished(logDir)
-	log, err := wal.Open(logDir, wal.WithLogger(raftLogger(options.Logger)))
+	files := segments{segment.NewFiler(logDir, fs.New())}
+	log, err := wal.Open(logDir, wal.WithSegmentFiler(files), wal.WithLogger(raftLogger(options.Logger)))
 	if err != nil {
 		return storage{}, damaged(logDir, err)
 	}

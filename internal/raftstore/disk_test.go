@@ -33,7 +33,7 @@ func made(t *testing.T, n int) (dir string, tokens []holdfast.Token) {
 	return dir, tokens
 }
 
-func segment(t *testing.T, dir string) string {
+func segmentOf(t *testing.T, dir string) string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "log", "*.wal"))
 	if err != nil || len(files) != 1 {
@@ -54,7 +54,7 @@ func copyDir(t *testing.T, from string) string {
 // ends gives where the data in a segment ends.
 func ends(t *testing.T, dir string) int {
 	t.Helper()
-	b, err := os.ReadFile(segment(t, dir))
+	b, err := os.ReadFile(segmentOf(t, dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestATornTailIsCut(t *testing.T) {
 	lock(t, s, holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("k4"), Exp: time.Hour})
 	s.Close()
 	end := ends(t, dir)
-	whole, err := os.ReadFile(segment(t, dir))
+	whole, err := os.ReadFile(segmentOf(t, dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,10 +84,10 @@ func TestATornTailIsCut(t *testing.T) {
 	}
 	// Copies without the log, which is large and mostly empty.
 	empty := copyDir(t, dir)
-	if err := os.Remove(segment(t, empty)); err != nil {
+	if err := os.Remove(segmentOf(t, empty)); err != nil {
 		t.Fatal(err)
 	}
-	torn := tornLog{dir: empty, name: filepath.Base(segment(t, dir)), size: int64(len(whole)), tokens: tokens}
+	torn := tornLog{dir: empty, name: filepath.Base(segmentOf(t, dir)), size: int64(len(whole)), tokens: tokens}
 	for cut := begin + 1; cut < end; cut++ {
 		torn.open(t, fmt.Sprintf("the last %d bytes of %d", end-cut, end-begin), whole[:cut])
 	}
@@ -173,7 +173,7 @@ func TestAWholeLogIsNotCalledTorn(t *testing.T) {
 
 func TestADamagedMiddleStopsTheStart(t *testing.T) {
 	dir, _ := made(t, 5)
-	name := segment(t, dir)
+	name := segmentOf(t, dir)
 	b, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
