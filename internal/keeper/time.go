@@ -33,7 +33,7 @@ func (k *Keeper) startClock() {
 	}
 	k.table.EachHold(func(h *holdfast.Hold) {
 		k.clock.Begin(h.Key, h.UID, h.Version, h.Exp)
-		k.clock.Tell(h.UID, []holdfast.Token{{Key: h.Key, Version: h.Version}}) // by an earlier leader, for all that is known
+		k.clock.Know(h.Key, h.UID) // from an earlier leader, for all that can be said
 	})
 	k.armed = time.Time{}
 	k.rearm()

@@ -42,6 +42,7 @@ type lease struct {
 	look     int64 // when to look at it: deadline, or later when it has been found due
 	index    int   // in the queue
 	heard    int32 // answers that have told its owner of it, or are about to
+	known    bool  // its owner has known of it since before this clock, or before an upgrade that was taken back
 	doubted  bool  // somebody means to end it: how it goes on is decided in the log
 }
 
@@ -79,13 +80,10 @@ func (c *Clock) Begin(key, uid string, version uint64, exp time.Duration) {
 			c.Began(key, uid)
 		}
 	}
-	switch {
-	case version > l.version:
-		l.heard = 0
-	case version < l.version:
-		l.heard = 1 // an upgrade was taken back, to what its owner had before
+	if version != l.version {
+		l.heard, l.known = 0, version < l.version
+		l.version = version
 	}
-	l.version = version
 	l.doubted = false
 	l.deadline = max(l.deadline, now+exp.Milliseconds())
 	l.look = l.deadline
@@ -115,13 +113,20 @@ func (c *Clock) Left(key, uid string) (left, held time.Duration) {
 
 func (c *Clock) heldFor(l *lease) time.Duration { return millis(max(0, c.nextMilli()-l.since)) }
 
+// Know notes that the owner of a hold has known of it since before.
+func (c *Clock) Know(key, uid string) {
+	if l, ok := c.leases[name{key, uid}]; ok {
+		l.known = true
+	}
+}
+
 // Tell notes that an answer is under way that tells the owner of these holds.
 // It gives what is left, as Left does, of the one that ends first. Doubt must
-// follow if the answer cannot be given.
+// follow if the answer cannot be given and what it tells is to be taken back.
 func (c *Clock) Tell(uid string, tokens []holdfast.Token) time.Duration {
 	first := int64(math.MaxInt64)
 	c.each(uid, tokens, func(l *lease) {
-		l.heard++
+		l.heard = max(l.heard, l.heard+1) // or as many as there is room for
 		first = min(first, l.deadline)
 	})
 	if first == math.MaxInt64 {
@@ -136,7 +141,7 @@ func (c *Clock) Tell(uid string, tokens []holdfast.Token) time.Duration {
 func (c *Clock) Doubt(uid string, tokens []holdfast.Token) []holdfast.Token {
 	var unknown []holdfast.Token
 	c.each(uid, tokens, func(l *lease) {
-		if l.heard--; l.heard <= 0 {
+		if l.heard--; l.heard <= 0 && !l.known {
 			l.doubted = true
 			unknown = append(unknown, holdfast.Token{Key: l.key, Version: l.version})
 		}

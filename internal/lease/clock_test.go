@@ -139,6 +139,13 @@ func TestOnlyWhatItsOwnerDoesNotHearOfIsInDoubt(t *testing.T) {
 		c.Follow(granted("x", "a", 1, time.Minute)) // taken back to what it was before
 		c.Tell("a", tokens(1))
 		doubt(1, 0) // its owner has known that one since then
+		doubt(1, 0)
+
+		c.Follow(granted("x", "a", 3, time.Minute))
+		c.Know("x", "a")
+		doubt(3, 0) // an answer from before this clock
+		c.Tell("a", tokens(3))
+		doubt(3, 0)
 	})
 }
 
