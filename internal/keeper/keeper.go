@@ -247,16 +247,18 @@ func (k *Keeper) detach(c *call) (cancel *table.Command, blockers []holdfast.Blo
 	return &table.Command{Op: table.Cancel, Place: c.place, Seen: k.table.Applied()}, nil, false
 }
 
-// detached ends what detach began: the place has been left, or its owner has
-// come back to it meanwhile.
-func (k *Keeper) detached(c *call) {
+// detached ends what detach began: the place has been left; or its owner has
+// come back to it meanwhile, and others wait there.
+func (k *Keeper) detached(c *call) (others bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	c.leaving--
+	return k.calls[c.place] == c
 }
 
 // tell notes that the owner hears of these holds, and gives what is left of
-// the one that ends first. If the answer cannot be given, undo must follow.
+// the one that ends first. If the answer to a Lock cannot be given, undo must
+// follow.
 func (k *Keeper) tell(uid string, tokens []holdfast.Token) time.Duration {
 	if k.clock == nil {
 		return 0

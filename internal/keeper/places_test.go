@@ -342,3 +342,22 @@ func TestWhoLeavesOneLikeItBehindHasNoPartInTheGrant(t *testing.T) {
 		}
 	})
 }
+
+// Nor has the one that left as the last, if its owner came back before it was
+// gone.
+func TestWhoseOwnerComesBackHasNoPartInTheGrant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t)
+		again := &table.Command{Op: table.Lock, UID: "b", Keys: holdfast.Keys("x"), Exp: time.Hour, Wait: true}
+		goes := p.keeper.Apply(again)
+		p.before(func(cmd *table.Command) error {
+			if cmd.Op == table.Cancel {
+				p.keeper.Apply(again)
+			}
+			return nil
+		})
+		if _, sentAway, others, err := p.leave(t.Context(), goes.call); sentAway || !others || err != nil {
+			t.Errorf("sent away: %v, others wait: %v, %v", sentAway, others, err)
+		}
+	})
+}

@@ -223,8 +223,7 @@ func (s *Service) leave(ctx context.Context, c *call) (blockers []holdfast.Block
 		return blockers, over, !over, nil
 	}
 	r, err := s.log.Propose(context.WithoutCancel(ctx), *cancel)
-	s.keeper.detached(c)
-	return r.Blockers, false, false, err
+	return r.Blockers, false, s.keeper.detached(c), err
 }
 
 // unheard undoes a grant of which its client does not hear (rule 9), and gives
