@@ -76,8 +76,11 @@ func (h *Handler) lock(ctx context.Context, from *stream, body *wire.Request, ou
 	bind := body.Bind
 	return out, func(ctx context.Context, out []byte) ([]byte, error) {
 		defer h.load.end()
-		ctx, release := h.untilStop(ctx)
-		defer release()
+		if req.Wait > 0 {
+			until, release := h.untilStop(ctx)
+			defer release()
+			ctx = until
+		}
 		grant, err := wait(ctx)
 		if err != nil {
 			return out, err

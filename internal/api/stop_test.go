@@ -6,6 +6,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"holdfast"
 )
 
 func TestStoppingSendsAwayWhoStandsInLine(t *testing.T) {
@@ -96,13 +98,36 @@ func TestStoppingLetsRunningRequestsFinish(t *testing.T) {
 // Between the decision to stop and the end nobody is let into the line, and
 // nobody is told to send more requests here.
 func TestAStoppingServerIsNotReadyAndLetsNobodyWait(t *testing.T) {
-	s := open(t)
-	s.lock("first", "a")
+	store := openStore(t)
+	for name, service := range map[string]holdfast.Service{"a store": store, "one that may always wait": hesitant{store}} {
+		t.Run(name, func(t *testing.T) { stoppingLetsNobodyWait(t, openOver(t, service, Options{})) })
+	}
+}
+
+// hesitant leaves every lock for when its caller may wait.
+type hesitant struct{ holdfast.Service }
+
+func (h hesitant) StartLock(_ context.Context, req holdfast.LockRequest) (
+	_ holdfast.Grant, wait func(context.Context) (holdfast.Grant, error), _ error,
+) {
+	return holdfast.Grant{}, func(ctx context.Context) (holdfast.Grant, error) {
+		select {
+		case <-ctx.Done(): // nobody who does not wait is told to stop
+		case <-time.After(10 * time.Millisecond):
+		}
+		return h.Lock(ctx, req)
+	}, nil
+}
+
+func stoppingLetsNobodyWait(t *testing.T, s *site) {
+	version := s.lock("first", "a")
+	defer s.unlock("first", "a", version)
 	s.server.handler.Stop()
 	s.ask("GET", "/readyz", "").refuses(503, "unavailable", "the server is stopping")
 	s.ask("GET", "/healthz", "").is(200)
 	s.post("/lock", `{"uid":"second","keys":"a","wait":3600000}`).refuses(503, "unavailable", "the server is stopping")
 	s.post("/lock", `{"uid":"second","keys":"a"}`).is(409)
+	s.post("/lock", `{"uid":"second","keys":"b"}`).is(200)
 	s.post("/check", `{"keys":"a"}`).is(200)
 	s.inLine("a")
 	s.server.handler.Stop() // again, and once more when the server is stopped

@@ -257,7 +257,7 @@ func (s *stream) room(call *wire.Call) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, taken := s.calls[call.ID]
-	return !taken && (call.Wait == 0 || len(s.calls) < maxUnderWay)
+	return !taken && !s.closing && !s.over && (call.Wait == 0 || len(s.calls) < maxUnderWay)
 }
 
 // start carries out a request that may have to wait, or the rest of one.
@@ -269,7 +269,7 @@ func (s *stream) start(began time.Time, call wire.Request, rest rest) {
 	}
 	s.mu.Lock()
 	_, taken := s.calls[call.ID]
-	full := len(s.calls) >= maxUnderWay
+	full := len(s.calls) >= maxUnderWay && rest == nil
 	closing := (s.closing || s.over) && rest == nil
 	if !taken && !full && !closing {
 		s.calls[call.ID] = withdraw

@@ -244,19 +244,7 @@ func TestAnIDThatIsUnderWayIsRefused(t *testing.T) {
 
 func TestHowManyRequestsMayBeUnderWay(t *testing.T) {
 	s := open(t)
-	c := s.socket()
-	s.lock("u", "a")
-	var message strings.Builder
-	for i := range maxUnderWay {
-		fmt.Fprintf(&message, `,{"id":%d,"op":"lock","uid":"u%d","keys":"a","wait":3600000}`, i+1, i)
-	}
-	c.send("[" + message.String()[1:] + "]")
-	until(t, func() string {
-		if n := len(s.waiters("a")); n != maxUnderWay {
-			return fmt.Sprintf("%d wait", n)
-		}
-		return ""
-	})
+	c := s.full()
 	c.send(`{"id":5000,"op":"check","keys":"a"}`)
 	c.next().shows(`{"id":5000,"status":429,"retry_after":1,"error":"limit","message":"too many requests are under way on this connection"}`)
 	c.send(`{"id":7,"op":"cancel"}`)
@@ -264,6 +252,37 @@ func TestHowManyRequestsMayBeUnderWay(t *testing.T) {
 	c.send(`{"id":5000,"op":"check","keys":"a"}`)
 	c.next().is(200)
 	c.Close() // rule 9
+	s.inLine("a")
+}
+
+// full gives a connection that carries as many requests as it may, which stand
+// in line for a behind u.
+func (s *site) full() *socket {
+	s.t.Helper()
+	c := s.socket()
+	s.lock("u", "a")
+	var message strings.Builder
+	for i := range maxUnderWay {
+		fmt.Fprintf(&message, `,{"id":%d,"op":"lock","uid":"u%d","keys":"a","wait":3600000}`, i+1, i)
+	}
+	c.send("[" + message.String()[1:] + "]")
+	until(s.t, func() string {
+		if n := len(s.waiters("a")); n != maxUnderWay {
+			return fmt.Sprintf("%d wait", n)
+		}
+		return ""
+	})
+	return c
+}
+
+// Who asks without waiting for what it stands in line for already is refused at
+// the end of that line, however full the connection is.
+func TestARefusalOnAFullConnectionLeavesNobodyBehind(t *testing.T) {
+	s := openOver(t, openStore(t), Options{Prompt: true})
+	c := s.full()
+	c.send(`{"id":5000,"op":"lock","uid":"u0","keys":"a"}`)
+	c.next().is(409)
+	c.Close()
 	s.inLine("a")
 }
 
