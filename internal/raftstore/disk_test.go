@@ -1,6 +1,7 @@
 package raftstore
 
 import (
+	"context"
 	"bytes"
 	"errors"
 	"fmt"
@@ -317,4 +318,33 @@ func TestAStalledDiskEndsTheStore(t *testing.T) {
 	if s.Ready(t.Context()) == nil {
 		t.Fatal("ready all the same")
 	}
+}
+
+// Who leaves the line while the disk stalls is gone when it goes on.
+func TestNobodyIsLeftInLineByAStalledDisk(t *testing.T) {
+	d := &badDisk{stall: make(chan struct{})}
+	s := openOn(t, d, 500*time.Millisecond)
+	lock(t, s, holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("x"), Exp: time.Hour})
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan error)
+	go func() {
+		_, err := s.Lock(ctx, holdfast.LockRequest{UID: "b", Keys: holdfast.Keys("x"), Exp: time.Hour, Wait: time.Hour})
+		left <- err
+	}()
+	until(t, func() bool { return s.Stats().Waiters == 1 })
+	d.stuck.Store(true)
+	unknown := make(chan error)
+	go func() {
+		_, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "c", Keys: holdfast.Keys("y"), Exp: time.Hour})
+		unknown <- err
+	}()
+	until(t, func() bool { return s.disk.log.stalled() > 0 })
+	leave()
+	<-unknown
+	d.stuck.Store(false)
+	close(d.stall)
+	if err := <-left; err == nil {
+		t.Error("b was granted what a holds")
+	}
+	until(t, func() bool { return s.Stats().Waiters == 0 })
 }

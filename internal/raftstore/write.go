@@ -18,7 +18,7 @@ import (
 const (
 	queueLength = 4096 // commands that may wait to be written before their callers do
 	batchLength = 512  // commands in one entry, at most
-	inFlight    = 2    // entries under way at once: one is written while the next one gathers
+	inFlight    = 2    // entries under way at once: one is written while the one before is answered, or while the next one gathers
 )
 
 // log is the way of commands to the keeper: through raft's log.
@@ -109,12 +109,18 @@ func (s *Store) propose(ctx context.Context, cmd table.Command) (keeper.Result, 
 			return keeper.Result{}, keeper.ErrStopping()
 		}
 	}
+	s.notTooLate()
+	return s.heard(p, <-p.answer)
+}
+
+// notTooLate sees that what was put into the queue is answered, even if nobody
+// takes anything from there any more.
+func (s *Store) notTooLate() {
 	select {
 	case <-s.written:
-		s.failQueue(keeper.ErrStopping()) // it may have come too late to be taken from there
+		s.failQueue(keeper.ErrStopping())
 	default:
 	}
-	return s.heard(p, <-p.answer)
 }
 
 // heard gives the answer and, since nobody else looks at it any more, the
@@ -139,8 +145,9 @@ func (s *Store) reply(p *proposal, a answer) {
 }
 
 // losePatience answers whoever has waited for too long that the outcome is
-// not known: it may yet happen. Those behind are refused. When the disk of a leader has not finished a
-// write for twice as long, the store fails: raft would not notice.
+// not known: it may yet happen. Those behind are refused. When the disk of a
+// leader has not finished a write for twice as long, the store fails: raft
+// would not notice.
 func (s *Store) losePatience() {
 	ticker := time.NewTicker(s.options.Patience / 8)
 	defer ticker.Stop()
@@ -152,9 +159,9 @@ func (s *Store) losePatience() {
 		}
 		s.batches.Range(func(_, v any) bool {
 			b := v.(*batch)
-			if time.Since(b.began) > s.options.Patience {
+			if time.Since(b.began) > s.options.Patience && !b.once.Load() {
 				s.leaveAlone(b)
-				s.failQueue(holdfast.Unavailable(nil, "nothing was written for %s", s.options.Patience))
+				s.refuseQueue(holdfast.Unavailable(nil, "nothing was written for %s", s.options.Patience))
 			}
 			return true
 		})
@@ -299,6 +306,33 @@ func (s *Store) failBatch(b *batch, err error) {
 			s.reply(p, answer{err: err})
 		}
 		b.landed()
+	}
+}
+
+// refuseQueue refuses what was asked and has not been given to raft. What puts
+// in order, of which nobody hears, stays.
+func (s *Store) refuseQueue(err error) {
+	for range len(s.queue) {
+		select {
+		case p := <-s.queue:
+			switch p.cmd.Op {
+			case table.Lock, table.Unlock, table.Extend, table.Force:
+				s.reply(p, answer{err: err})
+			default:
+				s.done.Go(func() { s.putBack(p) })
+			}
+		default:
+			return
+		}
+	}
+}
+
+func (s *Store) putBack(p *proposal) {
+	select {
+	case s.queue <- p:
+		s.notTooLate()
+	case <-s.ctx.Done():
+		s.reply(p, answer{err: keeper.ErrStopping()})
 	}
 }
 
