@@ -292,13 +292,15 @@ func TestAStalledDiskEndsTheStore(t *testing.T) {
 		_, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "a", Keys: holdfast.Keys(key), Exp: time.Hour})
 		answers <- err
 	}
-	go ask("x")
-	for s.disk.log.stalled() == 0 {
-		time.Sleep(time.Millisecond)
+	entries := func() (n int) {
+		s.batches.Range(func(_, _ any) bool { n++; return true })
+		return n
 	}
-	for _, behind := range []string{"y", "z"} { // which nobody has begun to write
-		go ask(behind)
+	for i, key := range []string{"x", "y"} {
+		go ask(key)
+		until(t, func() bool { return entries() == i+1 })
 	}
+	go ask("z") // which has not been given to raft
 	unknown := 0
 	for range 3 {
 		refusal, ok := errors.AsType[*holdfast.Error](<-answers)
@@ -309,8 +311,8 @@ func TestAStalledDiskEndsTheStore(t *testing.T) {
 			unknown++
 		}
 	}
-	if unknown != 1 {
-		t.Errorf("%d outcomes are unknown, not 1", unknown)
+	if unknown != 2 {
+		t.Errorf("%d outcomes are unknown, not 2", unknown)
 	}
 	if err := <-s.Failed(); err == nil {
 		t.Fatal("no reason")

@@ -102,10 +102,6 @@ func (m machine) Apply(entry *raft.Log) any {
 	return nil
 }
 
-// few is how many answers are given sooner than they are handed over to be
-// given.
-const few = 8
-
 // carryOut carries out the commands of this process. If it does not lead any
 // more, another one may have begun the lives of holds before, and by now they
 // may be over: whoever asks for them has to ask there. To wake those who asked
@@ -127,7 +123,7 @@ func (m machine) carryOut(b *batch) {
 		}
 		b.landed()
 	}
-	if len(answers) < few {
+	if len(answers) < many {
 		reply()
 	} else {
 		m.s.done.Go(reply)

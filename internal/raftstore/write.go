@@ -18,6 +18,7 @@ import (
 const (
 	queueLength = 4096 // commands that may wait to be written before their callers do
 	batchLength = 512  // commands in one entry, at most
+	many        = 16   // commands that take longer to carry out and answer than it takes others to be woken
 	inFlight    = 2    // entries under way at once: one is written while the one before is answered, or while the next one gathers
 )
 
@@ -207,8 +208,9 @@ func (s *Store) write() {
 	earlier.take()
 	for {
 		// Alone, raft would rather write the next entry than have the one carried
-		// out that is on disk: each shall be carried out while the next is written.
-		if s.peers == nil {
+		// out that is on disk. If that takes a while, it shall be while the next
+		// one is written.
+		if s.peers == nil && len(earlier.proposals) >= many {
 			select {
 			case <-earlier.taken:
 			case <-s.ctx.Done():
