@@ -230,14 +230,14 @@ func (s *Store) admit(q question) reply {
 	case !ok || known.Address != node:
 		err = s.change(func() raft.IndexFuture { return s.raft.AddNonvoter(raft.ServerID(q.ID), node, 0, changeWithin) })
 	default:
-		return reply{Last: s.raft.LastIndex()}
+		return reply{Last: s.raft.LastIndex(), Voter: known.Suffrage == raft.Voter}
 	}
 	if err != nil {
 		return reply{Refusal: err.Error(), Again: true}
 	}
 	audit.Log(s.options.Logger, "add node", q.by, slog.String("node", q.ID), slog.String("peer", q.Peer), slog.Bool("voter", voter),
 		slog.String("reason", "it asked to join"))
-	return reply{Last: s.raft.LastIndex()}
+	return reply{Last: s.raft.LastIndex(), Voter: voter}
 }
 
 // objection says what speaks against taking a node in.
@@ -311,21 +311,18 @@ func (s *Store) change(ask func() raft.IndexFuture) error {
 }
 
 // enter makes this node a voter of its cluster, at its present address, which
-// takes as long as it takes, and says whether it has become one.
+// takes as long as it takes, and says whether it has become one. That it finds
+// itself among the voters means little once it joins: the log that it is sent
+// begins long ago, and may tell of a node that had its ID then.
 func (s *Store) enter() bool {
 	self := s.peers.self()
 	q := question{Op: askJoin, ID: s.peers.identity.ID, Peer: s.peers.address}
 	trouble := ""
-	for said := false; ; said = true {
-		if me, ok := s.member(q.ID); ok && me.Suffrage == raft.Voter && me.Address == self {
-			if said {
-				s.options.Logger.Info("this node is a voter of the cluster now", "node", q.ID, "cluster", s.peers.identity.Cluster)
-			}
-			return true
-		}
-		if !said {
-			s.options.Logger.Info("joining the cluster", "node", q.ID, "cluster", s.peers.identity.Cluster)
-		}
+	if me, ok := s.member(q.ID); ok && me.Suffrage == raft.Voter && me.Address == self {
+		return true
+	}
+	s.options.Logger.Info("joining the cluster", "node", q.ID, "cluster", s.peers.identity.Cluster)
+	for {
 		var r reply
 		q.Fresh = !s.admitted()
 		leader, err := s.whomToAsk()
@@ -343,6 +340,9 @@ func (s *Store) enter() bool {
 		case err == nil && r.Refusal != "" && !r.Again:
 			s.fail(fmt.Errorf("the cluster does not take this node in: %s", r.Refusal))
 			return false
+		case err == nil && r.Refusal == "" && r.Voter:
+			s.options.Logger.Info("this node is a voter of the cluster now", "node", q.ID, "cluster", s.peers.identity.Cluster)
+			return true
 		case err == nil && r.Refusal == "":
 			q.Voter = s.raft.AppliedIndex()+caughtUp >= r.Last
 		}

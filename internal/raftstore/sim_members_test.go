@@ -138,8 +138,19 @@ func (w *world) join(n *simNode) {
 		if l == nil {
 			return false
 		}
-		me, ok := l.member(n.id)
-		return ok && me.Suffrage == raft.Voter
+		if me, ok := l.member(n.id); !ok || me.Suffrage != raft.Voter {
+			return false
+		}
+		// That may have been long ago; and a vote that is not committed can be lost
+		// with one of the others.
+		for _, other := range w.nodes {
+			if l := other.living(); l != nil && l.leading.Load() {
+				members := l.raft.GetConfiguration()
+				me, ok := l.member(n.id)
+				return ok && me.Suffrage == raft.Voter && l.raft.CommitIndex() >= members.Index()
+			}
+		}
+		return false
 	})
 	n.change(false)
 	n.start()
