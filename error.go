@@ -121,3 +121,15 @@ func Unavailable(cause error, format string, args ...any) *Error {
 		Cause:      cause,
 	}
 }
+
+// Unknown says of a refusal that what was asked may be done all the same: a
+// place in line may be there still, say. Other errors stay as they are.
+func Unknown(err error) error {
+	refusal, ok := errors.AsType[*Error](err)
+	if !ok {
+		return err
+	}
+	unknown := *refusal
+	unknown.OutcomeUnknown = true
+	return &unknown
+}

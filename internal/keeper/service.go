@@ -109,7 +109,7 @@ func (s *Service) put(ctx context.Context, req holdfast.LockRequest, stood bool)
 	})
 	switch {
 	case err != nil && stood:
-		return holdfast.Grant{}, nil, Unknown(err)
+		return holdfast.Grant{}, nil, holdfast.Unknown(err)
 	case err != nil:
 		return holdfast.Grant{}, nil, err
 	case r.Status == table.Granted && ctx.Err() != nil:
@@ -168,7 +168,7 @@ func (s *Service) await(ctx context.Context, c *call, end time.Time) (_ holdfast
 	if !left && s.stopping() && !c.isOver() {
 		// The place stays: a store that keeps it will have it for the client
 		// that comes back.
-		return holdfast.Grant{}, false, Unknown(ErrStopping())
+		return holdfast.Grant{}, false, holdfast.Unknown(ErrStopping())
 	}
 	blockers, sentAway, others, err := s.leave(ctx, c)
 	granted := !others && c.isOver() && c.grant != nil
@@ -178,27 +178,15 @@ func (s *Service) await(ctx context.Context, c *call, end time.Time) (_ holdfast
 	case granted:
 		return holdfast.Grant{}, false, s.unheard(ctx, c.grant.UID, c.grant.Tokens)
 	case left && (sentAway || err != nil):
-		return holdfast.Grant{}, false, Unknown(context.Cause(ctx))
+		return holdfast.Grant{}, false, holdfast.Unknown(context.Cause(ctx))
 	case left:
 		return holdfast.Grant{}, false, context.Cause(ctx)
 	case sentAway:
 		return holdfast.Grant{}, true, nil // even if it is too late to wait
 	case err != nil:
-		return holdfast.Grant{}, false, Unknown(err)
+		return holdfast.Grant{}, false, holdfast.Unknown(err)
 	}
 	return holdfast.Grant{}, false, holdfast.Locked(blockers)
-}
-
-// Unknown says of a refusal that what was asked may be done all the same: a
-// place in line may be there still, say. Other errors stay as they are.
-func Unknown(err error) error {
-	refusal, ok := errors.AsType[*holdfast.Error](err)
-	if !ok {
-		return err
-	}
-	unknown := *refusal
-	unknown.OutcomeUnknown = true
-	return &unknown
 }
 
 // later puts in order what a client leaves behind of which only the server in
@@ -233,7 +221,7 @@ func (s *Service) unheard(ctx context.Context, uid string, tokens []holdfast.Tok
 	if cause == ErrLost {
 		s.later(func() { s.takeBack(uid, tokens) })
 	} else if err := s.takeBack(uid, tokens); err != nil {
-		return Unknown(cause)
+		return holdfast.Unknown(cause)
 	}
 	return cause
 }

@@ -290,7 +290,7 @@ func viaLeader[T any](ctx context.Context, s *Store, harmless bool, ask func(lea
 
 func orUnknown(err error, unknown bool) error {
 	if unknown {
-		return keeper.Unknown(err)
+		return holdfast.Unknown(err)
 	}
 	return err
 }

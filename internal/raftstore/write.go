@@ -191,7 +191,7 @@ func (s *Store) fail(err error) {
 
 // errUnknown says that a change may have happened.
 func errUnknown(cause error, format string, args ...any) error {
-	return keeper.Unknown(holdfast.Unavailable(cause, format, args...))
+	return holdfast.Unknown(holdfast.Unavailable(cause, format, args...))
 }
 
 // write takes commands from the queue and makes entries of them: all that

@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -176,11 +175,11 @@ func (s *Store) await(ctx context.Context, c *call, over <-chan time.Time) (stri
 		case <-ctx.Done():
 		case <-s.closing:
 			s.quit(c) // its place is kept for as long as that of a server that died
-			return "", nil, stillInLine(errClosed())
+			return "", nil, holdfast.Unknown(errClosed())
 		}
 		if ctx.Err() != nil {
 			if _, _, err := s.leave(ctx, c, "gone"); err != nil {
-				return "", nil, stillInLine(context.Cause(ctx))
+				return "", nil, holdfast.Unknown(context.Cause(ctx))
 			}
 			return "", nil, context.Cause(ctx)
 		}
@@ -190,24 +189,12 @@ func (s *Store) await(ctx context.Context, c *call, over <-chan time.Time) (stri
 			// goes on above
 		case err != nil:
 			s.leave(ctx, c, "gone")
-			return "", nil, stillInLine(err)
+			return "", nil, holdfast.Unknown(err)
 		case word != wordWaiting:
 			s.quit(c)
 			return word, answer, nil
 		}
 	}
-}
-
-// stillInLine is the answer to one whose place in line may be there still: it
-// may be granted what it asked for.
-func stillInLine(err error) error {
-	refusal, ok := errors.AsType[*holdfast.Error](err)
-	if !ok {
-		return err
-	}
-	unknown := *refusal
-	unknown.OutcomeUnknown = true
-	return &unknown
 }
 
 // claim takes the grant of c, once for all requests that wait there. It comes
@@ -279,7 +266,7 @@ func (s *Store) leave(ctx context.Context, c *call, why string) (string, []rueid
 	answer, err := s.run(context.WithoutCancel(ctx), s.scripts.leave, place, s.id, c.ticket, why)
 	if err != nil {
 		s.reconcileSoon() // perhaps it still stands there
-		return "", nil, stillInLine(err)
+		return "", nil, holdfast.Unknown(err)
 	}
 	if why == "look" && status(answer) == wordWaiting { // let in just now
 		return s.claim(ctx, c)
