@@ -51,8 +51,8 @@ type batch struct {
 	number    uint64
 	began     time.Time
 	proposals []*proposal
-	taken     chan struct{} // closed by the one who answers its proposals
-	once      atomic.Bool   // guards taken
+	claimed   atomic.Bool   // by the one who answers its proposals
+	taken     chan struct{} // closed then
 	landed    func()        // called when they are answered
 }
 
@@ -62,7 +62,7 @@ func newBatch(number uint64, proposals []*proposal, landed func()) *batch {
 
 // take says whether it is for the caller to answer the proposals.
 func (b *batch) take() bool {
-	first := b.once.CompareAndSwap(false, true)
+	first := b.claimed.CompareAndSwap(false, true)
 	if first {
 		close(b.taken)
 	}
@@ -119,7 +119,7 @@ func (s *Store) propose(ctx context.Context, cmd table.Command) (keeper.Result, 
 func (s *Store) notTooLate() {
 	select {
 	case <-s.written:
-		s.failQueue(keeper.ErrStopping())
+		s.failQueue()
 	default:
 	}
 }
@@ -160,7 +160,7 @@ func (s *Store) losePatience() {
 		}
 		s.batches.Range(func(_, v any) bool {
 			b := v.(*batch)
-			if time.Since(b.began) > s.options.Patience && !b.once.Load() {
+			if time.Since(b.began) > s.options.Patience && !b.claimed.Load() {
 				s.leaveAlone(b)
 				s.refuseQueue(holdfast.Unavailable(nil, "nothing was written for %s", s.options.Patience))
 			}
@@ -200,7 +200,7 @@ func errUnknown(cause error, format string, args ...any) error {
 // under way has landed: raft never answers an entry that it is given in the
 // moment of its shutdown.
 func (s *Store) write() {
-	defer s.failQueue(keeper.ErrStopping())
+	defer s.failQueue()
 	defer close(s.written)
 	slots := make(chan struct{}, inFlight)
 	defer s.land(slots)
@@ -290,12 +290,12 @@ func refusal(err error) error {
 	return errUnknown(err, "it could not be written for certain")
 }
 
-// failQueue answers what has not been given to raft.
-func (s *Store) failQueue(err error) {
+// failQueue answers what is not given to raft any more.
+func (s *Store) failQueue() {
 	for {
 		select {
 		case p := <-s.queue:
-			s.reply(p, answer{err: err})
+			s.reply(p, answer{err: keeper.ErrStopping()})
 		default:
 			return
 		}
@@ -344,5 +344,5 @@ func (s *Store) failBatches(err error) {
 		s.failBatch(b.(*batch), err)
 		return true
 	})
-	s.failQueue(err)
+	s.failQueue()
 }
