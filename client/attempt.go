@@ -71,7 +71,7 @@ func (c *Client) request(ctx context.Context, server *url.URL, call *call) ([]by
 		return nil, away(server, err)
 	}
 	defer response.Body.Close()
-	answer, err := read(response)
+	answer, err := read(response, bye != nil && bye.answered())
 	if err != nil {
 		return nil, away(server, err)
 	}
@@ -108,9 +108,14 @@ func newRequest(ctx context.Context, server *url.URL, header http.Header, call *
 	return request.WithContext(ctx)
 }
 
-// read reads an answer to its end.
-func read(response *http.Response) ([]byte, error) {
-	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+// read reads an answer. The last one of its connection is read but for the last
+// byte, which is a line feed: see goodbye.
+func read(response *http.Response, last bool) ([]byte, error) {
+	limit := int64(maxAnswer + 1)
+	if last && response.ContentLength > 0 {
+		limit = min(limit, response.ContentLength-1)
+	}
+	answer, err := io.ReadAll(io.LimitReader(response.Body, limit))
 	if err == nil && len(answer) > maxAnswer {
 		err = fmt.Errorf("an answer of more than %d bytes", maxAnswer)
 	}

@@ -20,12 +20,17 @@ const linger = 2 * time.Second
 // it the knowledge of a hold. Therefore the client closes only its own side:
 // the server notices that as well, and then either closes the other side
 // without a word, and nothing is held, or the grant still arrives.
+//
+// The transport must not use such a connection again. It does so with any whose
+// answer was read to the end: therefore goodbye is only said before that, and
+// the answer after it is not read to the end.
 type goodbye struct {
 	asked context.Context // whose end is the reason to leave
 
 	mu     sync.Mutex
 	conn   net.Conn // that carries the request, as soon as there is one
 	said   bool
+	heard  bool // the answer has begun
 	cancel context.CancelFunc
 	timer  *time.Timer
 }
@@ -62,6 +67,15 @@ func (g *goodbye) got(info httptrace.GotConnInfo) {
 	}
 }
 
+// answered is called when the answer has begun. It says whether the client's
+// side of its connection is closed; if not, it stays open.
+func (g *goodbye) answered() (closed bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.heard = true
+	return g.said
+}
+
 func (g *goodbye) say() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -69,7 +83,7 @@ func (g *goodbye) say() {
 		return
 	}
 	g.said = true
-	if g.conn == nil || !closeWrite(g.conn) {
+	if !g.heard && (g.conn == nil || !closeWrite(g.conn)) {
 		g.cancel()
 		return
 	}

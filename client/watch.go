@@ -124,7 +124,7 @@ func (c *Client) begin(ctx context.Context, server *url.URL, call *call, header 
 		return response, nil
 	}
 	defer response.Body.Close()
-	answer, err := read(response)
+	answer, err := read(response, false)
 	if err != nil {
 		return nil, away(server, err)
 	}
