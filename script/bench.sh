@@ -1,52 +1,29 @@
 #!/bin/sh
 # Measures locks side by side: Holdfast in memory against Redis, and Holdfast
 # on disk against a Redis that syncs before it answers, both with go-redis. It
-# starts them on free ports, lets them take turns, and prints the medians as
-# the table of docs/benchmarks.md: lock+unlock pairs a second, and in brackets
-# what the slowest client made of the mean.
+# starts them on free ports, lets them take turns, and prints the medians:
+# lock+unlock pairs a second, and in brackets what the slowest client made of
+# the mean.
 #
-#	script/bench.sh [DURATION] [ROUNDS]
+#	script/bench.sh [DURATION] [ROUNDS] [WARMUP]
 #
 # The first is how long one turn measures; without it 2s, and 3 rounds.
 set -eu
 
 duration=${1:-2s}
 rounds=${2:-3}
+warmup=${3:-500ms}
 cd "$(dirname "$0")/.."
-dir=$(mktemp -d)
-pids=
-trap 'kill $pids 2>/dev/null || true; wait; rm -rf "$dir"' EXIT
-trap 'exit 1' INT TERM
-
+. script/servers.sh
 go build -o "$dir" ./cmd/holdfast ./internal/bench/goredis
-
-# logged FILE TEXT PID: wait until a process has logged the text; fails if it
-# has ended.
-logged() {
-	until grep -q "$2" "$1"; do
-		kill -0 "$3" 2>/dev/null || return 1
-		sleep 0.1
-	done
-}
-
-# serve NAME ARGS...: start Holdfast; NAME.at is its URL.
-serve() {
-	name=$1
-	shift
-	"$dir/holdfast" serve -p 0 "$@" 2>"$dir/$name.log" &
-	pids="$pids $!"
-	logged "$dir/$name.log" '"msg":"listening"' $! || { cat "$dir/$name.log" >&2; exit 1; }
-	sed -n 's/.*"msg":"listening","url":"\([^"]*\)".*/\1/p' "$dir/$name.log" >"$dir/$name.at"
-}
 
 # redis NAME ARGS...: start Redis on the next port that is free; NAME.at is
 # its address.
-port=$((20000 + $$ % 10000))
 redis() {
 	name=$1
 	shift
 	for attempt in 1 2 3 4 5 6 7 8 9 10; do
-		port=$((port + 1))
+		next_port
 		mkdir -p "$dir/$name"
 		redis-server --port "$port" --bind 127.0.0.1 --dir "$dir/$name" --save '' "$@" >"$dir/$name.log" 2>&1 &
 		if logged "$dir/$name.log" 'Ready to accept connections' $!; then
@@ -69,11 +46,10 @@ turn() {
 	name=$1
 	shift
 	case $name in
-	memory | durable) set -- holdfast bench --server "$(cat "$dir/$name.at")" $calls "$@" ;;
-	*) set -- goredis --addr "$(cat "$dir/$name.at")" "$@" ;;
+	memory | durable) result=$(bench "$name" $calls "$@") ;;
+	*) result=$("$dir/goredis" --addr "$(cat "$dir/$name.at")" --json --duration "$duration" --warmup "$warmup" "$@") ;;
 	esac
-	result=$("$dir/$@" --json --duration "$duration" --warmup 500ms)
-	echo "$result" | sed 's/.*"pairs_per_second":\([0-9]*\).*/\1/' >>"$dir/$name.pairs"
+	echo "$result" | pairs >>"$dir/$name.pairs"
 	echo "$result" | sed 's/.*"smallest":\([0-9]*\),"mean":\([0-9.]*\).*/\1 \2/' |
 		awk '{ printf "%.2f\n", $2 ? $1 / $2 : 0 }' >>"$dir/$name.fair"
 }
@@ -96,16 +72,15 @@ row() {
 	for name in memory redis durable always; do
 		echo "$(median "$dir/$name.pairs") $(median "$dir/$name.fair")"
 	done | awk -v title="$title" '
-		{ pairs[NR] = $1; fair[NR] = $2 }
+		{ pairs[NR] = $1; fair[NR] = " (" $2 ")" }
 		END {
-			printf "| %s | %d (%s) | %d (%s) | %.2f | %d (%s) | %d (%s) | %.2f |\n", title,
-				pairs[1], fair[1], pairs[2], fair[2], pairs[1] / pairs[2],
-				pairs[3], fair[3], pairs[4], fair[4], pairs[3] / pairs[4]
+			printf "%-32s %14s %14s %6.2f %14s %14s %6.2f\n", title,
+				pairs[1] fair[1], pairs[2] fair[2], pairs[1] / pairs[2],
+				pairs[3] fair[3], pairs[4] fair[4], pairs[3] / pairs[4]
 		}'
 }
 
-echo '| clients | memory | Redis | ratio | durable | Redis, appendfsync always | ratio |'
-echo '| --- | --- | --- | --- | --- | --- | --- |'
+printf '%-32s %14s %14s %6s %14s %14s %6s\n' clients memory Redis ratio durable 'Redis, synced' ratio
 row '1' '' --clients 1
 row '64' '' --clients 64
 row '256' '' --clients 256

@@ -20,6 +20,7 @@ import (
 //   - times and dates, and durations before "ago" and "left" and in a table
 //   - by how much a follower is behind
 //   - what was measured: numbers with three decimals, pairs of clients
+//   - every number of what a script has measured; see measured
 //   - how wide the columns of a table are, and what only makes text bold
 //   - "…", which stands for anything in its line, and alone in a line for any
 //     number of lines
@@ -122,6 +123,19 @@ func (a *answers) compare(page, got string) error {
 		a.token = token
 	}
 	return nil
+}
+
+var (
+	aMeasure = regexp.MustCompile(`\bscript/(?:bench|figures)\b`)
+	aFigure  = regexp.MustCompile(` +\(?\d+(?:\.\d+)?\b`)
+)
+
+// measured makes all figures the same in the answer to a command that measures.
+func measured(command, answer string) string {
+	if !aMeasure.MatchString(command) {
+		return answer
+	}
+	return aFigure.ReplaceAllString(answer, "  0")
 }
 
 var notText = regexp.MustCompile(`\x1b\[[0-9;]*m|\r|[ \t]+(?m:$)`)

@@ -19,12 +19,9 @@ import (
 //	<!-- file: NAME -->               the next block is a file in the directory of the page
 //	<!-- shorter: B for A -->         in the next block, B is done where it says A
 //	<!-- usage -->                    the next block says how commands are called; see book_usage_test.go
-//	<!-- not run: REASON -->          for the next block
-//	<!-- nothing here is run: REASON -->   for the whole page
 type page struct {
 	path   string
 	blocks []*block
-	reason string // why nothing on the page is run, or empty
 }
 
 // block is a code block, or the commands in a comment.
@@ -37,11 +34,10 @@ type block struct {
 	usage    bool   // it says how commands are called
 	file     string // the name of the file that it is, or empty
 	shorter  string // "B for A": what is done in place of what it says, or empty
-	reason   string // why it is not run, or empty
 }
 
 var (
-	wholeComment = regexp.MustCompile(`(?s)<!--\s*(run|not run|nothing here is run|in another terminal|file|shorter|usage)\b:?\s*(.*?)\s*-->`)
+	wholeComment = regexp.MustCompile(`(?s)<!--\s*(run|in another terminal|file|shorter|usage)\b:?\s*(.*?)\s*-->`)
 	fence        = regexp.MustCompile("^ {0,3}```+ *([a-z]*)")
 )
 
@@ -64,7 +60,7 @@ func parsePage(text string) (*page, error) {
 	lines := strings.Split(text, "\n")
 	var about block // what comments have said about the next block
 	add := func(b *block) {
-		b.reason, b.terminal, b.usage, b.file, b.shorter = about.reason, about.terminal, about.usage, about.file, about.shorter
+		b.terminal, b.usage, b.file, b.shorter = about.terminal, about.usage, about.file, about.shorter
 		about = block{}
 		p.blocks = append(p.blocks, b)
 	}
@@ -82,13 +78,11 @@ func parsePage(text string) (*page, error) {
 				continue // a comment for people
 			}
 			if (said[2] == "") != (said[1] == "in another terminal" || said[1] == "usage") {
-				return nil, fmt.Errorf("%d: %s what, or why?", begin+1, said[1])
+				return nil, fmt.Errorf("%d: %s what?", begin+1, said[1])
 			}
 			switch said[1] {
 			case "run":
 				p.blocks = append(p.blocks, &block{line: begin + 1, hidden: true, text: strings.Split(said[2], "\n")})
-			case "not run":
-				about = block{line: begin + 1, reason: said[2]}
 			case "in another terminal":
 				about = block{line: begin + 1, terminal: true}
 			case "file":
@@ -97,8 +91,6 @@ func parsePage(text string) (*page, error) {
 				about = block{line: begin + 1, shorter: said[2]}
 			case "usage":
 				about = block{line: begin + 1, usage: true}
-			case "nothing here is run":
-				p.reason = said[2]
 			}
 		case fence.MatchString(line):
 			b := &block{line: i + 1, info: fence.FindStringSubmatch(line)[1]}
@@ -150,7 +142,7 @@ var commandLine = regexp.MustCompile(`^\s*([A-Z_]+=\S* )*(sudo )?((\S*/)?holdfas
 
 // fault says what keeps the block from being tested, or nothing.
 func (b *block) fault() string {
-	if b.reason != "" || b.hidden || b.usage || b.file != "" {
+	if b.hidden || b.usage || b.file != "" {
 		return ""
 	}
 	if instead, long, ok := strings.Cut(b.shorter, " for "); b.shorter != "" && (!ok || instead == "" || !strings.Contains(strings.Join(b.text, "\n"), long)) {
@@ -161,7 +153,7 @@ func (b *block) fault() string {
 		return ""
 	case "", "text":
 	default:
-		return fmt.Sprintf("nothing runs blocks of %q: say why not", b.info)
+		return fmt.Sprintf("nothing runs blocks of %q", b.info)
 	}
 	switch {
 	case b.isSession() && !strings.HasPrefix(b.text[0], "$ "):
@@ -169,11 +161,11 @@ func (b *block) fault() string {
 	case b.isSession() || b.isStream():
 		return ""
 	case b.info == "":
-		return "neither commands nor text. Write \"$ \" before commands, ```text before what nobody types, or say why it is not run"
+		return "neither commands nor text. Write \"$ \" before commands, ```text before what nobody types"
 	}
 	for _, line := range b.text {
 		if commandLine.MatchString(line) {
-			return fmt.Sprintf("looks like a command and is not run: %q. Write \"$ \" before it, or say why not", line)
+			return fmt.Sprintf("looks like a command and is not run: %q. Write \"$ \" before it", line)
 		}
 	}
 	return ""

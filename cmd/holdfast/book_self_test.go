@@ -14,13 +14,11 @@ func TestPageFaults(t *testing.T) {
 		{"an indented command", "    holdfast ls\n", "neither commands nor text"},
 		{"an answer first", "    pong\n    $ curl localhost:3000/ping\n", "an answer without a command"},
 		{"another language", "```python\nprint(1)\n```\n", "nothing runs blocks"},
-		{"a reason for nothing", "<!-- not run: so -->\n\nText.\n", "1: no block follows"},
-		{"a reason at the end", "Text.\n\n<!-- not run: so -->\n", "3: no block follows"},
-		{"no reason", "<!-- not run -->\n\n    holdfast ls\n", "1: not run what, or why?"},
+		{"a file that is none", "<!-- file: x -->\n\nText.\n", "1: no block follows"},
+		{"a file at the end", "Text.\n\n<!-- file: x -->\n", "3: no block follows"},
 		{"no end", "<!-- run: a\n", "1: a comment without an end"},
-		{"a command with a reason", "<!-- not run: so -->\n\n    holdfast ls\n", ""},
-		{"a usage with a reason", "<!-- usage: so -->\n\n    holdfast ls\n", "1: usage what, or why?"},
-		{"a file without a name", "<!-- file -->\n\n    holdfast ls\n", "1: file what, or why?"},
+		{"a usage with a reason", "<!-- usage: so -->\n\n    holdfast ls\n", "1: usage what?"},
+		{"a file without a name", "<!-- file -->\n\n    holdfast ls\n", "1: file what?"},
 		{"a file", "<!-- file: x -->\n\n```js\nholdfast ls\n```\n", ""},
 		{"nothing is longer", "<!-- shorter: 1s for 2s -->\n\n    $ sleep 3s\n", "names nothing"},
 		{"shorter than what", "<!-- shorter: 1s -->\n\n    $ sleep 3s\n", "names nothing"},
@@ -113,6 +111,16 @@ func TestAnswers(t *testing.T) {
 		if err := a.compare(c.page, c.got); (err == nil) != c.same {
 			t.Errorf("%q and %q: %v", c.page, c.got, err)
 		}
+	}
+	for _, command := range []string{"script/bench.sh 1s", "go test | script/figures.sh ratio"} {
+		for page, same := range map[string]bool{"a/64     0.93      120 (0.99)": true, "a/65     0.93      120 (0.99)": false, "a/64     0.93        -": false} {
+			if got := measured(command, "a/64    10.50       20 (1.00)"); (a.compare(measured(command, page), got) == nil) != same {
+				t.Errorf("%q and %q", page, got)
+			}
+		}
+	}
+	if got := measured("ls", "4 5"); got != "4 5" {
+		t.Errorf("got %s", got)
 	}
 	if got := a.command("as hf_…, please"); got != "as hf_a-b_C9, please" {
 		t.Errorf("got %s", got)
