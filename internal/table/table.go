@@ -2,6 +2,7 @@ package table
 
 import (
 	"math"
+	"strings"
 	"time"
 
 	"github.com/tidwall/btree"
@@ -20,6 +21,7 @@ type Table struct {
 	// that a snapshot may share it.
 	byKey *btree.BTreeG[*hold]
 	byUID *btree.BTreeG[*hold]
+	near  btree.PathHint // where byKey was looked at: a command looks at a key several times
 
 	// requests are those in line, by place; what a snapshot keeps of them.
 	// lines and owners are the same requests by key and by uid.
@@ -74,15 +76,15 @@ func New(floor uint64) *Table {
 var nobody hold
 
 func keyThenUID(a, b *hold) bool {
-	if a.Key != b.Key {
-		return a.Key < b.Key
+	if order := strings.Compare(a.Key, b.Key); order != 0 {
+		return order < 0
 	}
 	return a.UID < b.UID
 }
 
 func uidThenKey(a, b *hold) bool {
-	if a.UID != b.UID {
-		return a.UID < b.UID
+	if order := strings.Compare(a.UID, b.UID); order != 0 {
+		return order < 0
 	}
 	return a.Key < b.Key
 }
@@ -286,7 +288,7 @@ func (t *Table) prolong(h *hold, exp time.Duration, note string) {
 
 // end removes a hold and looks at whom that lets in.
 func (t *Table) end(h *hold, how holdfast.EventType, reason string) {
-	t.byKey.Delete(h)
+	t.byKey.DeleteHint(h, &t.near)
 	t.byUID.Delete(h)
 	t.count(h.UID, -1)
 	if t.waitedFor(h.Key) {
@@ -300,7 +302,7 @@ func (t *Table) end(h *hold, how holdfast.EventType, reason string) {
 // put adds a hold, or puts it in the place of the one that its owner had.
 func (t *Table) put(h *hold) {
 	t.byUID.Set(h)
-	if _, replaced := t.byKey.Set(h); replaced {
+	if _, replaced := t.byKey.SetHint(h, &t.near); replaced {
 		return
 	}
 	t.count(h.UID, +1)
@@ -327,7 +329,7 @@ func (t *Table) note(what holdfast.EventType, r *request, ask *holdfast.Ask) {
 // holdOf gives what uid holds on key, or nil.
 func (t *Table) holdOf(uid, key string) *hold {
 	t.probe.Key, t.probe.UID = key, uid
-	h, _ := t.byKey.Get(&t.probe)
+	h, _ := t.byKey.GetHint(&t.probe, &t.near)
 	return h
 }
 
@@ -353,9 +355,9 @@ func (t *Table) firstHold(key string) *hold {
 // eachHold yields the holds on key in the order of uid.
 func (t *Table) eachHold(key string, yield func(*hold) bool) {
 	t.probe.Key, t.probe.UID = key, ""
-	t.byKey.Ascend(&t.probe, func(h *hold) bool {
+	t.byKey.AscendHint(&t.probe, func(h *hold) bool {
 		return h.Key == key && yield(h)
-	})
+	}, &t.near)
 }
 
 // eachHoldOf yields what uid holds in the order of key.
