@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -34,9 +35,11 @@ func (l listener) Accept() (net.Conn, error) {
 }
 
 // conn is a connection of an HTTP server. Setting a deadline costs more than
-// all else that is done here for a request, and net/http sets six of them, most
-// for reads that never come, because the next request is there already. So a
-// deadline for reading is kept back until there is a read that it is for.
+// all else that is done here for a request, and net/http sets six of them: most
+// for reads that never come, because the next request is there already, and
+// each later than the one before. So a deadline for reading is kept back until
+// there is a read that it is for, and until the one that is set has passed, if
+// that is sooner: then it turns out that the read may go on.
 //
 // As with any connection of an HTTP server, one goroutine at a time reads, and
 // one writes. Who takes it over from net/http, and wants to set deadlines for
@@ -53,20 +56,32 @@ type conn struct {
 	armed   time.Time  // and the one that is set
 }
 
+// longAgo is before all deadlines but those that mean: now.
+var longAgo = time.Unix(0, 0).AddDate(1, 0, 0)
+
 // Read reads into p, until the deadline that was asked for.
 func (c *conn) Read(p []byte) (int, error) {
 	c.mu.Lock()
-	err := c.arm()
-	c.reading = err == nil
-	c.mu.Unlock()
-	if err != nil {
-		return 0, err
+	defer c.mu.Unlock()
+	// With a deadline long ago, net/http ends the read in which it waits for a
+	// client to go away; mostly before that has begun.
+	if !c.wanted.IsZero() && c.wanted.Before(longAgo) {
+		return 0, os.ErrDeadlineExceeded
 	}
-	n, err := c.Conn.Read(p)
-	c.mu.Lock()
-	c.reading = false
-	c.mu.Unlock()
-	return n, err
+	err := c.arm()
+	for err == nil {
+		var n int
+		c.reading = true
+		c.mu.Unlock()
+		n, err = c.Conn.Read(p)
+		c.mu.Lock()
+		c.reading = false
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || !c.wanted.IsZero() && time.Until(c.wanted) <= 0 {
+			return n, err
+		}
+		err = c.set()
+	}
+	return 0, err
 }
 
 // SetReadDeadline sets the deadline of a read that is under way, and of those
@@ -81,11 +96,17 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 	return c.arm()
 }
 
-// arm sets the deadline for reading that was asked for.
+// arm sees to it that a read ends by the deadline that was asked for. It may
+// end sooner, by one that is to come.
 func (c *conn) arm() error {
-	if c.wanted == c.armed {
+	if c.wanted.IsZero() && c.armed.IsZero() || c.armed.After(longAgo) && (c.wanted.IsZero() || !c.wanted.Before(c.armed)) {
 		return nil
 	}
+	return c.set()
+}
+
+// set sets the deadline for reading that was asked for.
+func (c *conn) set() error {
 	c.armed = c.wanted
 	return c.Conn.SetReadDeadline(c.wanted)
 }
