@@ -26,7 +26,8 @@ type simDisk struct {
 
 	slowest time.Duration // how long a write may take
 	full    bool
-	keeps   bool // it is full whenever entries are to be dropped
+	room    uint64 // the last entry of the log that there is room for; zero if there is for any
+	keeps   bool   // it is full whenever entries are to be dropped
 
 	forgets int // for a simulated disk that lies: how many synced entries a crash takes along
 }
@@ -71,7 +72,7 @@ func (d *simDisk) afterCrash() *simDisk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	next := newSimDisk(rand.New(rand.NewPCG(d.rng.Uint64(), d.rng.Uint64())))
-	next.full, next.slowest, next.forgets = d.full, d.slowest, d.forgets
+	next.full, next.room, next.slowest, next.forgets = d.full, d.room, d.slowest, d.forgets
 	d.full, d.slowest = false, usualWrite // so that the old life can be put away
 	next.synced = simKept{
 		first: d.synced.first, last: d.synced.last, entries: maps.Clone(d.synced.entries),
@@ -149,6 +150,12 @@ func (d *simDisk) StoreLog(entry *raft.Log) error { return d.StoreLogs([]*raft.L
 func (d *simDisk) StoreLogs(entries []*raft.Log) error {
 	if last, _ := d.LastIndex(); last > 0 && entries[0].Index != last+1 {
 		return fmt.Errorf("entry %d after %d", entries[0].Index, last)
+	}
+	d.mu.Lock()
+	room := d.room
+	d.mu.Unlock()
+	if room > 0 && entries[len(entries)-1].Index > room {
+		return syscall.ENOSPC
 	}
 	copies := make([]*raft.Log, len(entries))
 	for i, entry := range entries {
