@@ -34,6 +34,7 @@ type disk struct {
 	terms   *terms        // the storage's stable
 	life    uint64        // tells this process from every other that writes to the log
 	members []raft.Server // as the log and the snapshots have them at the start
+	last    uint64        // the last entry that they have then
 }
 
 // storage is what raft keeps its state in. What is written there outlasts a
@@ -115,9 +116,10 @@ func (d *disk) check(options Options) error {
 		if err := d.drop(newest.Index); err != nil {
 			return fmt.Errorf("the log in %s ends before the snapshot, and cannot be cleared: %w", options.Dir, err)
 		}
-		d.members = newest.Configuration.Servers
+		d.members, d.last = newest.Configuration.Servers, newest.Index
 	}
 	err = d.each(0, func(entry *raft.Log) (err error) {
+		d.last = entry.Index
 		switch entry.Type {
 		case raft.LogCommand:
 			_, _, _, err = header(entry.Data)

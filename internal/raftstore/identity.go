@@ -17,6 +17,7 @@ type identity struct {
 	ID       string `json:"id"`                 // the node
 	Founder  bool   `json:"founder,omitempty"`  // the cluster began with this node
 	Admitted bool   `json:"admitted,omitempty"` // the cluster has taken this node in; see [Store.admitted]
+	Since    uint64 `json:"since,omitempty"`    // the entry of the log with which it was a member then, if it began with an empty disk
 	Removed  bool   `json:"removed,omitempty"`  // the node was taken out of the cluster
 }
 

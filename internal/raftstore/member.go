@@ -230,14 +230,19 @@ func (s *Store) admit(q question) reply {
 	case !ok || known.Address != node:
 		err = s.change(func() raft.IndexFuture { return s.raft.AddNonvoter(raft.ServerID(q.ID), node, 0, changeWithin) })
 	default:
-		return reply{Last: s.raft.LastIndex(), Voter: known.Suffrage == raft.Voter}
+		return s.taken()
 	}
 	if err != nil {
 		return reply{Refusal: err.Error(), Again: true}
 	}
 	audit.Log(s.options.Logger, "add node", q.by, slog.String("node", q.ID), slog.String("peer", q.Peer), slog.Bool("voter", voter),
 		slog.String("reason", "it asked to join"))
-	return reply{Last: s.raft.LastIndex(), Voter: voter}
+	return s.taken()
+}
+
+// taken is the answer to a node that is a member, for certain.
+func (s *Store) taken() reply {
+	return reply{Last: s.raft.LastIndex(), Since: s.raft.CommitIndex()}
 }
 
 // objection says what speaks against taking a node in.
@@ -311,18 +316,20 @@ func (s *Store) change(ask func() raft.IndexFuture) error {
 }
 
 // enter makes this node a voter of its cluster, at its present address, which
-// takes as long as it takes, and says whether it has become one. That it finds
-// itself among the voters means little once it joins: the log that it is sent
-// begins long ago, and may tell of a node that had its ID then.
+// takes as long as it takes, and says whether it has become one.
 func (s *Store) enter() bool {
-	self := s.peers.self()
 	q := question{Op: askJoin, ID: s.peers.identity.ID, Peer: s.peers.address}
 	trouble := ""
-	if me, ok := s.member(q.ID); ok && me.Suffrage == raft.Voter && me.Address == self {
-		return true
-	}
-	s.options.Logger.Info("joining the cluster", "node", q.ID, "cluster", s.peers.identity.Cluster)
-	for {
+	for said := false; ; said = true {
+		if s.present() && s.votes() {
+			if said {
+				s.options.Logger.Info("this node is a voter of the cluster now", "node", q.ID, "cluster", s.peers.identity.Cluster)
+			}
+			return true
+		}
+		if !said {
+			s.options.Logger.Info("joining the cluster", "node", q.ID, "cluster", s.peers.identity.Cluster)
+		}
 		var r reply
 		q.Fresh = !s.admitted()
 		leader, err := s.whomToAsk()
@@ -330,7 +337,7 @@ func (s *Store) enter() bool {
 			r, err = s.ask(s.ctx, leader, q)
 		}
 		if err == nil && r.Refusal == "" {
-			err = s.noteAdmission()
+			err = s.noteAdmission(r.Since)
 		}
 		if err != nil && err.Error() != trouble && s.ctx.Err() == nil {
 			trouble = err.Error()
@@ -340,11 +347,8 @@ func (s *Store) enter() bool {
 		case err == nil && r.Refusal != "" && !r.Again:
 			s.fail(fmt.Errorf("the cluster does not take this node in: %s", r.Refusal))
 			return false
-		case err == nil && r.Refusal == "" && r.Voter:
-			s.options.Logger.Info("this node is a voter of the cluster now", "node", q.ID, "cluster", s.peers.identity.Cluster)
-			return true
 		case err == nil && r.Refusal == "":
-			q.Voter = s.raft.AppliedIndex()+caughtUp >= r.Last
+			q.Voter = s.present() && s.raft.AppliedIndex()+caughtUp >= r.Last
 		}
 		select {
 		case <-time.After(askAgainEvery):
@@ -354,9 +358,16 @@ func (s *Store) enter() bool {
 	}
 }
 
+// votes says whether this node is, by its log, a voter at its present address.
+func (s *Store) votes() bool {
+	me, ok := s.member(s.peers.identity.ID)
+	return ok && me.Suffrage == raft.Voter && me.Address == s.peers.self()
+}
+
 // whomToAsk gives the address of the leader, or why it cannot be found out.
 func (s *Store) whomToAsk() (raft.ServerAddress, error) {
-	if leader, _ := s.raft.LeaderWithID(); leader != "" {
+	// Raft that is patient does not notice that one leads no more.
+	if leader, _ := s.raft.LeaderWithID(); leader != "" && (s.present() || s.options.Node.Join == nil) {
 		return leader, nil
 	}
 	if s.options.Node.Join == nil {
@@ -376,15 +387,20 @@ func (s *Store) whomToAsk() (raft.ServerAddress, error) {
 	return "", errNoLeader()
 }
 
-// stay looks whether this node is still a member, and stops it if it is not.
-func (s *Store) stay() {
+// stay looks whether this node is still a member, and stops it if it is not. It
+// says whether this node has to enter anew: a change that gave it its vote, and
+// was in the log of a minority, may have come to nothing.
+func (s *Store) stay() (again bool) {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
 		case <-s.ctx.Done():
-			return
+			return false
+		}
+		if _, in := s.member(s.peers.identity.ID); in && !s.votes() {
+			return true
 		}
 		if s.wasRemoved() {
 			s.peers.identity.Removed = true
@@ -392,7 +408,7 @@ func (s *Store) stay() {
 				s.options.Logger.Warn("the removal could not be noted", "error", err)
 			}
 			s.fail(errRemoved(s.peers.identity))
-			return
+			return false
 		}
 	}
 }

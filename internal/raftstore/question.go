@@ -43,7 +43,7 @@ type reply struct {
 	API     string `json:"api,omitempty"`
 	Applied uint64 `json:"applied,omitempty"` // the last entry that the table of this node knows
 	Last    uint64 `json:"last,omitempty"`    // join: the last entry of the log
-	Voter   bool   `json:"voter,omitempty"`   // join: it is one
+	Since   uint64 `json:"since,omitempty"`   // join: an entry with which it is a member
 	Member  bool   `json:"member,omitempty"`
 	Term    uint64 `json:"term,omitempty"`
 }

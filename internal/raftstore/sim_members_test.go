@@ -145,9 +145,13 @@ func (w *world) join(n *simNode) {
 		// with one of the others.
 		for _, other := range w.nodes {
 			if l := other.living(); l != nil && l.leading.Load() {
-				members := l.raft.GetConfiguration()
+				free := l.membership()
+				if free == nil {
+					return false
+				}
+				defer free()
 				me, ok := l.member(n.id)
-				return ok && me.Suffrage == raft.Voter && l.raft.CommitIndex() >= members.Index()
+				return ok && me.Suffrage == raft.Voter
 			}
 		}
 		return false

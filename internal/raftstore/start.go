@@ -78,13 +78,15 @@ func (s *Store) startNode(ctx context.Context, found *identity) error {
 		return err
 	}
 	config := s.config(raft.ServerID(node.ID))
-	timeout := node.ElectionTimeout
-	if timeout == 0 {
-		timeout = defaultElectionTimeout
+	timeout := node.electionTimeout()
+	config.LeaderLeaseTimeout = timeout
+	s.mayVote.Store(identity.Founder || identity.Admitted || len(s.disk.members) > 0)
+	present := s.admitted() && s.disk.last >= identity.Since // see Store.present
+	if !present {
+		timeout = endless
 	}
 	config.HeartbeatTimeout = timeout
 	config.ElectionTimeout = timeout
-	config.LeaderLeaseTimeout = timeout
 	config.ShutdownOnRemove = false // see stay
 	over := node.transport
 	if over == nil {
@@ -92,10 +94,10 @@ func (s *Store) startNode(ctx context.Context, found *identity) error {
 			Stream: streams{s.peers}, MaxPool: 4, Timeout: peerTimeout, Logger: config.Logger,
 		})
 	}
-	s.mayVote.Store(identity.Founder || identity.Admitted || len(s.disk.members) > 0)
 	transport := mend(over, s.disk, s.admitted, s.conflict)
 	self := raft.Server{ID: config.LocalID, Address: s.peers.self()}
-	if mine := s.disk.members; len(mine) == 1 && (mine[0].ID == lone && identity.Founder || mine[0].ID == self.ID && mine[0].Address != self.Address) {
+	mine := s.disk.members
+	if present && len(mine) == 1 && (mine[0].ID == lone && identity.Founder || mine[0].ID == self.ID && mine[0].Address != self.Address) {
 		err = s.rename(config, transport, self)
 	}
 	if err == nil && identity.Founder {
@@ -108,6 +110,10 @@ func (s *Store) startNode(ctx context.Context, found *identity) error {
 	}
 	transport.raft.Store(s.raft)
 	return nil
+}
+
+func (n *Node) electionTimeout() time.Duration {
+	return cmp.Or(n.ElectionTimeout, defaultElectionTimeout)
 }
 
 // Valid says what is wrong with the ID or the address; nil if nothing is.

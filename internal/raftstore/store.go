@@ -186,8 +186,7 @@ func (s *Store) serveNodes() {
 	})
 	s.done.Go(s.verify)
 	s.done.Go(func() {
-		if s.enter() {
-			s.stay()
+		for s.enter() && s.stay() {
 		}
 	})
 }
