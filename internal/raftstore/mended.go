@@ -16,7 +16,7 @@ type transport interface {
 	raft.WithClose
 }
 
-// mended is a transport that keeps five faults of hashicorp/raft v1.7.3 from
+// mended is a transport that keeps six faults of hashicorp/raft v1.7.3 from
 // doing harm.
 //
 // A heartbeat may set the term back, see terms.
@@ -26,6 +26,8 @@ type transport interface {
 // ever be elected, though a majority lives. A candidate's log says all that a
 // vote depends on (Ongaro's thesis on Raft, section 4.1), so raft is shown the ID
 // of one that it knows.
+//
+// A follower gives no vote for long after the leader has gone, see silentLeader.
 //
 // A pipeline may never end, see AppendEntriesPipeline.
 //
@@ -81,8 +83,12 @@ func (t *mended) pass() {
 				rpc.Command = t.behind(sent)
 			case *raft.RequestVoteRequest:
 				sent.ID = t.knownVoter(sent.ID)
+				sent.LeadershipTransfer = sent.LeadershipTransfer || t.silentLeader() != ""
 			case *raft.RequestPreVoteRequest:
 				sent.ID = t.knownVoter(sent.ID)
+				if leader := t.silentLeader(); leader != "" {
+					sent.Addr = t.EncodePeer("", leader)
+				}
 			}
 			select {
 			case t.rpcs <- rpc:
