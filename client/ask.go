@@ -44,6 +44,7 @@ type call struct {
 	grace time.Duration
 
 	grants bool // the end of ctx must not leave a grant that nobody hears of
+	keeps  bool // it keeps a hold alive: the next attempt does not rely on a stream that is silent
 	once   bool // not to be sent again when it may have happened
 }
 

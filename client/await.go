@@ -15,6 +15,9 @@ func (s *stream) await(ctx context.Context, call *call, sent *sent) ([]byte, *tr
 		return s.verdict(call, sent, answer)
 	case <-ctx.Done():
 		if !call.grants {
+			if call.keeps && ctx.Err() == context.DeadlineExceeded {
+				s.doubt.Store(heard + 1)
+			}
 			return s.giveUp(sent, ctx.Err())
 		}
 		// The answer says what became of it: withdrawn, or granted just before.

@@ -47,6 +47,9 @@ type opening struct {
 func (d *door) attempt(ctx context.Context, call *call) (_ []byte, _ *trouble, instead bool) {
 	for {
 		s := d.stream.Load()
+		if s != nil && call.keeps && s.doubtful() {
+			return nil, nil, true
+		}
 		if s != nil {
 			sent, err := s.send(call)
 			if err == nil {

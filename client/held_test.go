@@ -188,6 +188,22 @@ func TestAHoldOutlastsAShortCut(t *testing.T) {
 	})
 }
 
+// Something in between has forgotten the connections, and drops what comes on
+// them: the only server there is can be reached on a new one.
+func TestAHoldOutlastsItsConnection(t *testing.T) {
+	for _, exp := range []time.Duration{time.Second, 10 * time.Second, time.Hour} {
+		within(t, func(t *testing.T, w *world) {
+			held := w.hold(client.Exp(exp))
+			for range 3 {
+				time.Sleep(2 * exp)
+				w.network.sever()
+				time.Sleep(2 * exp)
+				w.live(held)
+			}
+		})
+	}
+}
+
 // Left counts down to the end of the context, and each extension begins it
 // anew. Trouble says what keeps the next one from doing so.
 func TestWhatIsLeftOfAHold(t *testing.T) {

@@ -21,6 +21,8 @@ type network struct {
 	cut       bool
 	held      chan struct{} // nil, or what clients write waits for it
 	delay     time.Duration // of answers
+	severed   int           // of so many connections nothing arrives any more
+	count     int           // connections made
 }
 
 func newNetwork() *network { return &network{listeners: map[string]*listener{}} }
@@ -53,8 +55,12 @@ func (n *network) dial(ctx context.Context, _, address string) (net.Conn, error)
 	}
 	fromClient, toServer := net.Pipe()
 	fromServer, toClient := net.Pipe()
-	near := &wire{network: n, in: fromServer, out: toServer}
-	far := &wire{network: n, in: fromClient, out: toClient, answers: true}
+	n.mu.Lock()
+	n.count++
+	count := n.count
+	n.mu.Unlock()
+	near := &wire{network: n, count: count, in: fromServer, out: toServer}
+	far := &wire{network: n, count: count, in: fromClient, out: toClient, answers: true}
 	select {
 	case l.coming <- far:
 	case <-l.closed:
@@ -72,10 +78,12 @@ func (n *network) setCut(cut bool) {
 	n.cut = cut
 }
 
-func (n *network) isCut() bool {
+// sever lets nothing arrive any more that is written to the connections that
+// there are now. New ones work. Nobody is told.
+func (n *network) sever() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.cut
+	n.severed = n.count
 }
 
 // hold lets what clients write wait until it is released.
@@ -147,8 +155,15 @@ func (n name) String() string  { return string(n) }
 // wire is one end of a connection, each side of which can be closed.
 type wire struct {
 	network *network
+	count   int // which connection of the network it is
 	in, out net.Conn
 	answers bool // what is written here is what a server says
+}
+
+func (w *wire) isCut() bool {
+	w.network.mu.Lock()
+	defer w.network.mu.Unlock()
+	return w.network.cut || w.count <= w.network.severed
 }
 
 func (w *wire) Read(p []byte) (int, error) { return w.in.Read(p) }
@@ -159,14 +174,14 @@ func (w *wire) Write(p []byte) (int, error) {
 	} else {
 		w.network.waitHeld()
 	}
-	if w.network.isCut() {
+	if w.isCut() {
 		return len(p), nil
 	}
 	return w.out.Write(p)
 }
 
 func (w *wire) CloseWrite() error {
-	if w.network.isCut() {
+	if w.isCut() {
 		return nil
 	}
 	return w.out.Close()

@@ -88,7 +88,7 @@ func (c *Client) extend(ctx context.Context, req holdfast.ExtendRequest, bind bo
 		return holdfast.Extension{}, 0, nil // a server takes it for a mistake
 	}
 	call := posting(wire.OpExtend, req, wire.AppendExtend)
-	call.bind = bind
+	call.bind, call.keeps = bind, true
 	body, err := c.ask(ctx, call)
 	if err != nil {
 		return holdfast.Extension{}, 0, err

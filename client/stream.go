@@ -34,6 +34,7 @@ type stream struct {
 	server *url.URL
 	socket *websocket.Conn
 	heard  atomic.Uint64 // messages and pongs
+	doubt  atomic.Uint64 // what heard was when a hold could not be extended, plus one; zero if that never was
 	work   sync.WaitGroup
 	beat   *time.Timer
 
@@ -75,6 +76,11 @@ func newStream(server *url.URL, socket *websocket.Conn) *stream {
 	s.work.Go(s.read)
 	return s
 }
+
+// doubtful says whether a hold could not be extended in time, and nothing has
+// been heard since that was asked for: what stands in between may have
+// forgotten the connection. A hold may not live until it is closed for that.
+func (s *stream) doubtful() bool { return s.doubt.Load() == s.heard.Load()+1 }
 
 // retire closes the connection as soon as it carries no call, and waits for
 // that if it carries none now.
