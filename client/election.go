@@ -48,12 +48,13 @@ func (e *Election) Campaign(ctx context.Context) (*Held, error) {
 		return nil, context.Cause(ctx)
 	}
 	defer func() { <-e.campaign }()
-	if held := e.newest(); held != nil && held.Err() == nil {
+	if held := e.newest(); held != nil {
 		if held.Context().Err() == nil {
 			return held, nil
 		}
-		// The ctx of an earlier campaign has ended, and with it what was done
-		// as a leader.
+		// What was lost here, or ended with its ctx, can be there on the server
+		// still. If it were taken up again, an Unlock of the old Held that comes
+		// late would end the new one.
 		if err := held.Unlock(ctx); err != nil {
 			return nil, err
 		}

@@ -85,6 +85,22 @@ func TestACampaignEndsWithItsContext(t *testing.T) {
 	})
 }
 
+// Somebody who was late to hear that its leadership was over resigns, when it
+// has long been elected again: that ends nothing.
+func TestALateUnlockDoesNotEndTheNextLeadership(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		election := w.client.Election("x", client.Exp(time.Minute))
+		first := w.campaign(election)
+		client.Suspend(time.Minute) // of this machine, not of the server's
+		overBecause(t, first, client.ErrNotExtended)
+		second := w.campaign(election)
+		if err := first.Unlock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.live(second)
+	})
+}
+
 func TestACampaignAfterTheEndOfAnEarlierOnesContext(t *testing.T) {
 	within(t, func(t *testing.T, w *world) {
 		election := w.client.Election("x")
