@@ -33,10 +33,8 @@ func (c *Client) Watch(ctx context.Context, req holdfast.WatchRequest) (iter.Seq
 	if err := w.open(ctx); err != nil {
 		return nil, err
 	}
-	unhook := context.AfterFunc(ctx, w.close) // also when nobody ever ranges over it
 	return func(yield func(holdfast.Event, error) bool) {
 		defer w.close()
-		defer unhook()
 		for ctx.Err() == nil {
 			e, err := w.next()
 			if err == nil {
@@ -52,8 +50,6 @@ func (c *Client) Watch(ctx context.Context, req holdfast.WatchRequest) (iter.Seq
 				}
 				return
 			}
-			unhook()
-			unhook = context.AfterFunc(ctx, w.close)
 			if w.req.After == 0 && !yield(holdfast.Event{Type: holdfast.EventGap}, nil) {
 				return // nothing was seen yet, so nothing tells where to go on
 			}
@@ -72,7 +68,8 @@ type watch struct {
 	quiet    *time.Timer // cancels; runs while a line is waited for
 }
 
-// open begins the stream at the first server that answers.
+// open begins the stream at the first server that answers. It ends with ctx,
+// also when nobody ever ranges over it.
 func (w *watch) open(ctx context.Context) error {
 	c := w.client
 	call := &call{method: http.MethodGet, path: "events", query: url.Values{}}

@@ -1,10 +1,12 @@
 package client_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,6 +53,55 @@ func TestWatchGoesOnWhereItWasCut(t *testing.T) {
 	}
 	if want := []string{"", "", "5"}; !slices.Equal(asked, want) {
 		t.Errorf("asked behind %q, not %q", asked, want)
+	}
+}
+
+// hooked counts what is to be called when a context ends.
+type hooked struct {
+	context.Context
+	hooks atomic.Int64
+}
+
+// Value hides what package context would hook into instead.
+func (h *hooked) Value(any) any { return nil }
+
+func (h *hooked) AfterFunc(call func()) func() bool {
+	h.hooks.Add(1)
+	stop := context.AfterFunc(h.Context, call)
+	return func() bool {
+		stopped := stop()
+		if stopped {
+			h.hooks.Add(-1)
+		}
+		return stopped
+	}
+}
+
+// Nothing of a watch that is over stays with a context that goes on.
+func TestWatchLetsGoOfItsContext(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "id: 5\nevent: granted\ndata: {\"key\":\"x\",\"uid\":\"a\",\"mode\":\"exclusive\"}\n\n")
+	}))
+	defer server.Close()
+	c := connect(t, server.URL)
+	parent, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ctx := &hooked{Context: parent}
+	events, err := c.Watch(ctx, holdfast.WatchRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, err := range events {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if count++; count == 3 { // each from a connection of its own
+			break
+		}
+	}
+	if left := ctx.hooks.Load(); left != 0 {
+		t.Errorf("%d hooks are left", left)
 	}
 }
 
