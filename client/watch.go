@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"holdfast"
@@ -89,6 +90,11 @@ func (w *watch) open(ctx context.Context) error {
 		if trouble != nil {
 			cancel()
 			return trouble
+		}
+		if !strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream") {
+			response.Body.Close()
+			cancel()
+			return refused(server, response.StatusCode, 0, nil) // it would be asked again and again
 		}
 		w.response, w.cancel = response, cancel
 		w.lines = bufio.NewReader(response.Body)

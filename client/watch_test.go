@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -20,6 +21,7 @@ import (
 func TestWatchGoesOnWhereItWasCut(t *testing.T) {
 	var asked []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
 		asked = append(asked, r.Header.Get("Last-Event-ID"))
 		switch len(asked) {
 		case 1: // cut before anything has happened
@@ -80,6 +82,7 @@ func (h *hooked) AfterFunc(call func()) func() bool {
 // Nothing of a watch that is over stays with a context that goes on.
 func TestWatchLetsGoOfItsContext(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
 		fmt.Fprint(w, "id: 5\nevent: granted\ndata: {\"key\":\"x\",\"uid\":\"a\",\"mode\":\"exclusive\"}\n\n")
 	}))
 	defer server.Close()
@@ -105,8 +108,25 @@ func TestWatchLetsGoOfItsContext(t *testing.T) {
 	}
 }
 
+// Such as a site that has a page for every path.
+func TestWatchRefusesWhatIsNoLockService(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "<!doctype html>\n")
+	}))
+	defer server.Close()
+	c := connect(t, server.URL)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	events, err := c.Watch(ctx, holdfast.WatchRequest{})
+	if holdfast.ErrorCode(err) != holdfast.CodeUnavailable || !strings.Contains(err.Error(), "not that of a lock service") {
+		t.Errorf("got %v, %v", events, err)
+	}
+}
+
 func TestWatchEndsWithAnErrorWhenNobodyAnswers(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+	}))
 	c, err := client.Options{Patience: -1}.New(server.URL)
 	if err != nil {
 		t.Fatal(err)
