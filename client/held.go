@@ -100,7 +100,7 @@ func (c *Client) Hold(ctx context.Context, keys []holdfast.Ask, options ...Optio
 			// It stood in line, and nobody on this side knows since when it has
 			// been granted. From an extension on, it is known.
 			began = now()
-			tokens, life, err = c.extendOnce(ctx, req, tokens)
+			tokens, life, err = c.extendOnce(ctx, req, tokens, life)
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -127,9 +127,11 @@ func lifeOf(exp, grace time.Duration) time.Duration {
 
 // extendOnce extends a new grant, and gives the tokens that live on and for how
 // long.
-func (c *Client) extendOnce(ctx context.Context, req asked, tokens []holdfast.Token) ([]holdfast.Token, time.Duration, error) {
+func (c *Client) extendOnce(
+	ctx context.Context, req asked, tokens []holdfast.Token, life time.Duration,
+) ([]holdfast.Token, time.Duration, error) {
 	extension, grace, err := c.extend(ctx, holdfast.ExtendRequest{UID: req.UID, Tokens: tokens, Exp: req.Exp}, req.bind)
-	return extension.Tokens, lifeOf(req.Exp, grace), err
+	return extension.Tokens, min(life, lifeOf(req.Exp, grace)), err
 }
 
 // giveBack unlocks tokens, whatever has become of ctx.
@@ -281,7 +283,10 @@ func (h *Held) extend(ctx context.Context) bool {
 	case len(extension.Tokens) < len(h.tokens):
 		h.over(ended(h.tokens, extension.Tokens))
 	default:
-		h.lives, h.life, h.trouble = began, lifeOf(h.exp, grace), nil
+		// A hold that was bound once goes on being extended as often, even if
+		// this answer does not bind it: the server to which it was bound may be
+		// another one, which releases it when nobody extends it within its grace.
+		h.lives, h.life, h.trouble = began, min(h.life, lifeOf(h.exp, grace)), nil
 	}
 	return true
 }

@@ -506,6 +506,38 @@ func TestABoundHoldEndsWithItsProcess(t *testing.T) {
 	held.Unlock(t.Context())
 }
 
+// streamless refuses streams to one host, as a proxy before it would.
+type streamless struct {
+	http.RoundTripper
+	host string
+}
+
+func (s streamless) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Path == "/stream" && r.URL.Host == s.host {
+		return &http.Response{StatusCode: http.StatusNotFound, Body: http.NoBody, Header: http.Header{}}, nil
+	}
+	return s.RoundTripper.RoundTrip(r)
+}
+
+// The server to which a hold was bound notices late that its connection is no
+// more, and looks only for as long as its grace whether somebody extends the
+// hold elsewhere. So that must go on, also where no stream is to be had.
+func TestABoundHoldIsExtendedAtAServerWithoutStream(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		w.network.serve(t, "two", w.store)
+		transport := &http.Transport{DialContext: w.network.dial}
+		t.Cleanup(transport.CloseIdleConnections)
+		w.client = connectWith(t, client.Options{Transport: streamless{transport, "two"}}, "one", "two")
+		held := w.hold(client.Bind(), client.Exp(time.Hour))
+		time.Sleep(time.Minute)
+		w.network.sever()
+		for range 60 {
+			time.Sleep(time.Second)
+			w.live(held)
+		}
+	})
+}
+
 // connTracker dials, and can close what it has dialled.
 type connTracker struct {
 	mu     sync.Mutex
