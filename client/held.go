@@ -148,9 +148,9 @@ func (c *Client) newHeld(ctx context.Context, req asked, tokens []holdfast.Token
 	h.ctx.Context, h.cancel = context.WithCancelCause(ctx)
 	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	h.stop = stop
-	h.renewer.Go(func() { h.renew(renewing) })
-	h.mu.Lock()
+	h.mu.Lock() // a hold whose life is short can be over before all of it is there
 	defer h.mu.Unlock()
+	h.renewer.Go(func() { h.renew(renewing) })
 	h.watch = time.AfterFunc(0, h.look)
 	return h
 }
