@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 )
@@ -82,7 +83,8 @@ func (e *exit) Error() string { return e.message }
 
 // run does what the command line says.
 func run(args []string) error {
-	parser, err := newParser(&commands{}, newSettings(os.Getenv, dotenvFile))
+	cli := new(commands)
+	parser, err := newParser(cli, newSettings(os.Getenv, dotenvFile))
 	if err != nil {
 		return err
 	}
@@ -90,7 +92,24 @@ func run(args []string) error {
 	if err != nil {
 		return refused(err)
 	}
+	if err := asGiven(cli, args); err != nil {
+		return err
+	}
 	return command.Run()
+}
+
+// asGiven undoes what the parser does to words that are not UTF-8: it takes
+// another character for what it does not understand. A command to run gets its
+// own words as they are, such as the names of old files; all others are refused.
+func asGiven(cli *commands, args []string) error {
+	own := len(args) - len(cli.Run.Command)
+	copy(cli.Run.Command, args[own:])
+	for _, arg := range args[:own] {
+		if !utf8.ValidString(arg) {
+			return usageError(fmt.Sprintf("%q is not valid UTF-8", arg))
+		}
+	}
+	return nil
 }
 
 // newParser reads a command line, and the settings that are not on it, into
