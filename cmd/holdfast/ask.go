@@ -129,14 +129,15 @@ func (s *scripted) call(work func(ctx context.Context, locks *client.Client) err
 	return s.asking.call(func(ctx context.Context, locks *client.Client) error {
 		err := work(ctx, locks)
 		if e, ok := errors.AsType[*holdfast.Error](err); ok && s.JSON {
-			printJSON(wire.AppendError(nil, e))
+			_ = printJSON(wire.AppendError(nil, e)) // the refusal is said on stderr as well
 		}
 		return err
 	})
 }
 
-func printJSON(body []byte) {
-	fmt.Printf("%s\n", bytes.TrimSpace(body))
+func printJSON(body []byte) error {
+	_, err := fmt.Printf("%s\n", bytes.TrimSpace(body))
+	return err
 }
 
 // refusal makes of what the servers say an error with the status that belongs

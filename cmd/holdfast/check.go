@@ -31,7 +31,7 @@ func (c *checkCommand) Run() error {
 		}
 		switch {
 		case c.JSON:
-			printJSON(wire.AppendChecked(nil, locked))
+			_ = printJSON(wire.AppendChecked(nil, locked)) // the status says it as well
 		case locked:
 			fmt.Println("locked")
 		default:

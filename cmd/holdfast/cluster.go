@@ -38,8 +38,7 @@ func (c *clusterShowCommand) Run() error {
 
 func (s *scripted) print(cluster holdfast.Cluster) error {
 	if s.JSON {
-		printJSON(wire.AppendCluster(nil, cluster))
-		return nil
+		return printJSON(wire.AppendCluster(nil, cluster))
 	}
 	t := newTable("NODE", "ROLE", "LAG", "PEER", "API")
 	for _, node := range cluster.Nodes {

@@ -31,9 +31,12 @@ func (c *extendCommand) Run() error {
 			return err
 		}
 		if c.JSON {
-			printJSON(wire.AppendExtension(nil, extension))
+			err = printJSON(wire.AppendExtension(nil, extension))
 		} else {
-			printTokens(extension.Tokens)
+			err = printTokens(extension.Tokens)
+		}
+		if err != nil {
+			return err
 		}
 		if len(extension.Lost) > 0 {
 			return notHeld(c.UID, token(extension.Lost[0]))

@@ -30,8 +30,7 @@ func (c *forceCommand) Run() error {
 			return err
 		}
 		if c.JSON {
-			printJSON(wire.AppendReleased(nil, released))
-			return nil
+			return printJSON(wire.AppendReleased(nil, released))
 		}
 		t := newTable("TOKEN", "UID")
 		for _, r := range released {

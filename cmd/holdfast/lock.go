@@ -44,11 +44,9 @@ func (c *lockCommand) Run() error {
 			return err
 		}
 		if c.JSON {
-			printJSON(wire.AppendGrant(nil, grant))
-			return nil
+			return printJSON(wire.AppendGrant(nil, grant))
 		}
-		printTokens(grant.Tokens)
-		return nil
+		return printTokens(grant.Tokens)
 	})
 }
 
@@ -62,8 +60,11 @@ func newUID() string {
 	return host[:min(len(host), 128)] + "/" + rand.Text()
 }
 
-func printTokens(tokens []holdfast.Token) {
+func printTokens(tokens []holdfast.Token) error {
 	for _, t := range tokens {
-		fmt.Println(token(t))
+		if _, err := fmt.Println(token(t)); err != nil {
+			return err
+		}
 	}
+	return nil
 }

@@ -41,8 +41,7 @@ func (c *lsCommand) Run() error {
 			req.After = page.Next
 		}
 		if c.JSON {
-			printJSON(wire.AppendPage(nil, holdfast.Page{Locks: all}))
-			return nil
+			return printJSON(wire.AppendPage(nil, holdfast.Page{Locks: all}))
 		}
 		return printLocks(all)
 	})

@@ -25,8 +25,7 @@ func (c *showCommand) Run() error {
 		case err != nil:
 			return err
 		case c.JSON:
-			printJSON(wire.AppendState(nil, lock))
-			return nil
+			return printJSON(wire.AppendState(nil, lock))
 		case len(lock.Holders)+len(lock.Waiters) == 0 && onTerminal():
 			fmt.Println("free")
 			return nil

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -13,16 +15,20 @@ import (
 // terminal; else with tabs, for scripts.
 type table struct {
 	human bool
-	out   *tabwriter.Writer
+	out   interface {
+		io.Writer
+		Flush() error
+	}
 }
 
 func onTerminal() bool { return isTerminal(os.Stdout) }
 
 func newTable(heading ...string) *table {
-	t := &table{human: onTerminal(), out: tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)}
-	if t.human {
-		t.row(heading...)
+	if !onTerminal() {
+		return &table{out: bufio.NewWriter(os.Stdout)}
 	}
+	t := &table{human: true, out: tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)}
+	t.row(heading...)
 	return t
 }
 
@@ -31,14 +37,10 @@ func (t *table) row(cells ...string) {
 	for i := range cells {
 		cells[i] = printable(cells[i])
 	}
-	line := strings.Join(cells, "\t")
-	if t.human {
-		fmt.Fprintln(t.out, line)
-		return
-	}
-	fmt.Println(line)
+	fmt.Fprintln(t.out, strings.Join(cells, "\t"))
 }
 
+// flush prints the rows.
 func (t *table) flush() error { return t.out.Flush() }
 
 // printable quotes what would disturb a line, or the terminal.

@@ -128,7 +128,7 @@ func (c *tokenNewCommand) Run() error {
 		return nil
 	})
 	if err == nil && token != "" {
-		fmt.Println(token)
+		_, err = fmt.Println(token)
 	}
 	return err
 }

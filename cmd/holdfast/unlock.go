@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"holdfast"
 	"holdfast/client"
@@ -30,11 +31,12 @@ func (c *unlockCommand) Run() error {
 			return err
 		}
 		if c.JSON {
-			printJSON(wire.AppendUnlocked(nil, keys))
-		} else {
-			for _, key := range keys {
-				fmt.Println(key)
-			}
+			err = printJSON(wire.AppendUnlocked(nil, keys))
+		} else if len(keys) > 0 {
+			_, err = fmt.Println(strings.Join(keys, "\n"))
+		}
+		if err != nil {
+			return err
 		}
 		for _, t := range c.Token {
 			if !slices.Contains(keys, t.Key) {
