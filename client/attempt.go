@@ -68,6 +68,9 @@ func (c *Client) request(ctx context.Context, server *url.URL, call *call) ([]by
 
 	response, err := c.transport.RoundTrip(newRequest(ctx, server, c.header, call, body))
 	if err != nil {
+		if call.keeps && ctx.Err() == context.DeadlineExceeded {
+			c.closeIdle() // what lies idle may be as silent: the next attempts have no time to find that out
+		}
 		return nil, away(server, err)
 	}
 	defer response.Body.Close()

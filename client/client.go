@@ -109,6 +109,14 @@ func (c *Client) Close() {
 	}
 }
 
+// closeIdle closes the connections on which nothing is asked now, also those
+// of a caller's transport: they are made anew when they are needed.
+func (c *Client) closeIdle() {
+	if t, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+}
+
 // parse reads the URL of a server. Without a scheme it is plain HTTP.
 func parse(text string) (*url.URL, error) {
 	full := text

@@ -204,6 +204,25 @@ func TestAHoldOutlastsItsConnection(t *testing.T) {
 	}
 }
 
+// So it does over plain HTTP, where as many connections lie idle as there once
+// were calls at a time.
+func TestAHoldOutlastsIdleConnections(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		transport := &http.Transport{DialContext: w.network.dial, MaxIdleConnsPerHost: 100}
+		t.Cleanup(transport.CloseIdleConnections)
+		w.client = connectWith(t, client.Options{Transport: transport, Plain: true}, "one")
+		held := w.hold(client.Exp(10 * time.Second))
+		w.network.slow(time.Millisecond)
+		together(t, 20, func(int) error {
+			_, err := w.client.Check(t.Context(), []string{"x"})
+			return err
+		})
+		w.network.sever()
+		time.Sleep(time.Minute)
+		w.live(held)
+	})
+}
+
 // Left counts down to the end of the context, and each extension begins it
 // anew. Trouble says what keeps the next one from doing so.
 func TestWhatIsLeftOfAHold(t *testing.T) {
