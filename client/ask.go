@@ -43,6 +43,8 @@ type call struct {
 	// answer live; zero if they are not tied to one.
 	grace time.Duration
 
+	last error // why the last attempt failed, save for the end of ctx; nil if none has
+
 	grants bool // the end of ctx must not leave a grant that nobody hears of
 	keeps  bool // it keeps a hold alive: the next attempt does not rely on a stream that is silent
 	once   bool // not to be sent again when it may have happened
@@ -81,6 +83,7 @@ func (c *Client) ask(ctx context.Context, call *call) ([]byte, error) {
 			}
 			return nil, context.Cause(ctx)
 		}
+		call.last = trouble.Error
 		if trouble.again {
 			c.leave(index)
 		}

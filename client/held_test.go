@@ -3,8 +3,10 @@ package client_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -249,6 +251,36 @@ func TestWhatIsLeftOfAHold(t *testing.T) {
 		held.Unlock(t.Context())
 		after(0, 0, false)
 	})
+}
+
+// Who loses a hold hears what the servers said, not only that it took too long.
+func TestItIsSaidWhyAHoldCouldNotBeExtended(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		transport := &leaderless{RoundTripper: &http.Transport{DialContext: w.network.dial}}
+		t.Cleanup(transport.RoundTripper.(*http.Transport).CloseIdleConnections)
+		w.client = connectWith(t, client.Options{Transport: transport, Plain: true}, "one")
+		held := w.hold(client.Exp(10 * time.Second))
+		transport.lost.Store(true)
+		<-held.Context().Done()
+		if err := held.Err(); !errors.Is(err, client.ErrNotExtended) || !strings.Contains(err.Error(), "there is no leader") {
+			t.Errorf("over because of %v", err)
+		}
+		transport.lost.Store(false)
+	})
+}
+
+// leaderless answers by itself, while it is lost, as a node without a leader.
+type leaderless struct {
+	http.RoundTripper
+	lost atomic.Bool
+}
+
+func (l *leaderless) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !l.lost.Load() {
+		return l.RoundTripper.RoundTrip(r)
+	}
+	const body = `{"error":"unavailable","message":"there is no leader"}`
+	return &http.Response{StatusCode: 503, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}, nil
 }
 
 // The machine sleeps: the monotonic clock stands still, and no timer fires.
