@@ -257,21 +257,21 @@ func plainTokens(tokens []token) []holdfast.Token {
 
 // wanted is how keys are asked for.
 type wanted struct {
-	Shared bool   `help:"Share the keys with others who ask for them as shared."`
-	Limit  int    `placeholder:"N" help:"With --shared: at most N holders of a key."`
-	UID    string `name:"uid" placeholder:"UID" help:"Owner of the hold; without it one that nobody else has."`
-	Note   string `placeholder:"TEXT" help:"What it is for; shown to whoever is refused."`
+	Shared bool    `help:"Share the keys with others who ask for them as shared."`
+	Limit  holders `placeholder:"N" help:"With --shared: at most N holders of a key."`
+	UID    string  `name:"uid" placeholder:"UID" help:"Owner of the hold; without it one that nobody else has."`
+	Note   string  `placeholder:"TEXT" help:"What it is for; shown to whoever is refused."`
 }
 
 // asks gives what is asked of each key.
 func (w *wanted) asks(keys []string) ([]holdfast.Ask, error) {
 	asks := holdfast.Keys(keys...)
-	if w.Limit < 0 || w.Limit > 0 && !w.Shared {
-		return nil, usageError("--limit: must be at least 1, and goes with --shared")
+	if w.Limit > 0 && !w.Shared {
+		return nil, usageError("--limit: goes with --shared")
 	}
 	for i := range asks {
 		if w.Shared {
-			asks[i].Mode, asks[i].Limit = holdfast.Shared, w.Limit
+			asks[i].Mode, asks[i].Limit = holdfast.Shared, int(w.Limit)
 		}
 	}
 	return asks, nil

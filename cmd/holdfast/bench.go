@@ -20,7 +20,7 @@ type benchCommand struct {
 	Exp    time.Duration `default:"30s" placeholder:"DURATION" help:"How long a hold lives; without it 30s."`
 	Wait   time.Duration `default:"30s" placeholder:"DURATION" help:"How long a client stands in line; without it 30s."`
 	Shared bool          `help:"Lock the keys as shared."`
-	Limit  int           `placeholder:"N" help:"With --shared: at most N holders of a key."`
+	Limit  holders       `placeholder:"N" help:"With --shared: at most N holders of a key."`
 	JSON   bool          `name:"json" help:"Print the result as one line of JSON, latencies in microseconds."`
 }
 

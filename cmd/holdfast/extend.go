@@ -11,9 +11,9 @@ import (
 
 type extendCommand struct {
 	scripted
-	UID   string        `name:"uid" required:"" placeholder:"UID" help:"Owner of the holds."`
-	Exp   time.Duration `placeholder:"DURATION" help:"How long they live from now on, such as 30s; never shorter than they do; without it as the server says."`
-	Token []token       `arg:"" optional:"" sep:"none" placeholder:"KEY@VERSION" help:"Token of a hold to extend, KEY@VERSION; without any, all holds of the owner."`
+	UID   string  `name:"uid" required:"" placeholder:"UID" help:"Owner of the holds."`
+	Exp   life    `placeholder:"DURATION" help:"How long they live from now on, such as 30s; never shorter than they do; without it as the server says."`
+	Token []token `arg:"" optional:"" sep:"none" placeholder:"KEY@VERSION" help:"Token of a hold to extend, KEY@VERSION; without any, all holds of the owner."`
 }
 
 // Help is what stands between the usage line and the flags.
@@ -25,7 +25,7 @@ others are extended all the same, and the status is 76.`
 // Run extends the holds.
 func (c *extendCommand) Run() error {
 	return c.call(func(ctx context.Context, locks *client.Client) error {
-		req := holdfast.ExtendRequest{UID: c.UID, Tokens: plainTokens(c.Token), Exp: c.Exp}
+		req := holdfast.ExtendRequest{UID: c.UID, Tokens: plainTokens(c.Token), Exp: time.Duration(c.Exp)}
 		extension, err := locks.Extend(ctx, req)
 		if err != nil {
 			return err

@@ -15,7 +15,7 @@ import (
 type lockCommand struct {
 	scripted
 	wanted
-	Exp  time.Duration `placeholder:"DURATION" help:"How long the keys stay locked, such as 30s, if nobody extends the hold; without it as the server says."`
+	Exp  life          `placeholder:"DURATION" help:"How long the keys stay locked, such as 30s, if nobody extends the hold; without it as the server says."`
 	Wait time.Duration `short:"w" placeholder:"DURATION" help:"Stand in line for so long, such as 30s; without it not at all."`
 	Key  []string      `arg:"" complete:"@key" help:"Key to lock."`
 }
@@ -38,7 +38,7 @@ func (c *lockCommand) Run() error {
 		fmt.Fprintln(os.Stderr, "uid", c.UID)
 	}
 	return c.call(func(ctx context.Context, locks *client.Client) error {
-		req := holdfast.LockRequest{UID: c.UID, Keys: asks, Exp: c.Exp, Wait: c.Wait, Note: c.Note}
+		req := holdfast.LockRequest{UID: c.UID, Keys: asks, Exp: time.Duration(c.Exp), Wait: c.Wait, Note: c.Note}
 		grant, err := locks.Lock(ctx, req)
 		if err != nil {
 			return err

@@ -112,6 +112,25 @@ func (l *lifetime) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// life is the exp of a hold that a command asks for; zero if it does not say.
+type life time.Duration
+
+// UnmarshalText reads a duration such as 30s, as long as a hold may live.
+func (l *life) UnmarshalText(text []byte) error { return (*grace)(l).UnmarshalText(text) }
+
+// holders is how many may share a key; zero if a command does not say.
+type holders int
+
+// UnmarshalText reads a number from 1.
+func (h *holders) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 10, 32)
+	if err != nil || n < 1 || n > holdfast.MaxLimit {
+		return fmt.Errorf("must be a whole number from 1 to %d, not %q", holdfast.MaxLimit, text)
+	}
+	*h = holders(n)
+	return nil
+}
+
 // grace is for how long somebody may come back.
 type grace time.Duration
 
