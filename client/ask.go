@@ -47,6 +47,7 @@ type call struct {
 
 	grants bool // the end of ctx must not leave a grant that nobody hears of
 	keeps  bool // it keeps a hold alive: the next attempt does not rely on a stream that is silent
+	gives  bool // it gives keys back: a server that is at a limit is asked again
 	once   bool // not to be sent again when it may have happened
 }
 
@@ -59,7 +60,8 @@ type trouble struct {
 // ask puts the call to the servers until one answers, and gives the body of
 // the answer. It begins with the server that answered last, goes over to the
 // next when one is away, and pauses after each round. A refusal is an answer,
-// save for CodeUnavailable.
+// save for CodeUnavailable, and for CodeLimit when keys are given back: what is
+// not unlocked stays locked for as long as its exp.
 func (c *Client) ask(ctx context.Context, call *call) ([]byte, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -84,6 +86,9 @@ func (c *Client) ask(ctx context.Context, call *call) ([]byte, error) {
 			return nil, context.Cause(ctx)
 		}
 		call.last = trouble.Error
+		if call.gives && trouble.Code == holdfast.CodeLimit {
+			trouble.again = true
+		}
 		if trouble.again {
 			c.leave(index)
 		}

@@ -151,6 +151,31 @@ func TestARefusalIsAnAnswer(t *testing.T) {
 	}
 }
 
+// What is not unlocked stays locked for as long as its exp: a server that has
+// too much to do is asked again.
+func TestAnUnlockIsRepeatedWhenAServerIsAtItsLimit(t *testing.T) {
+	atLimit := line{status: 429, body: `{"error":"limit","message":"m"}`, retryAfter: "2"}
+	done := line{status: 200, body: `{"unlocked":["x"]}`}
+	req := holdfast.UnlockRequest{UID: "u", Tokens: []holdfast.Token{{Key: "x", Version: 7}}}
+	follow(t, "a", []line{atLimit, atLimit, done}, func(t *testing.T, c *client.Client, s *script) {
+		keys, err := c.Unlock(t.Context(), req)
+		if err != nil || len(keys) != 1 {
+			t.Fatalf("unlocked %v, %v", keys, err)
+		}
+		for i := 1; i < 3; i++ {
+			if pause := s.sent[i].at - s.sent[i-1].at; pause < 2*time.Second || pause > 3*time.Second {
+				t.Errorf("a pause of %v, but 2 s were asked for", pause)
+			}
+		}
+	})
+	follow(t, "a b", []line{atLimit}, func(t *testing.T, c *client.Client, s *script) {
+		_, err := c.Unlock(t.Context(), req)
+		if holdfast.ErrorCode(err) != holdfast.CodeLimit || time.Since(epoch) > client.PatienceByDefault {
+			t.Errorf("after %v: %v", time.Since(epoch), err)
+		}
+	})
+}
+
 func TestARefusalIsCompleteAsItWasSent(t *testing.T) {
 	answer := line{status: 409, body: `{"error":"locked","message":"m","blockers":[` +
 		`{"key":"x","uid":"u","version":12,"mode":"shared","exp":412,"note":"nightly","waiting":false},` +

@@ -60,13 +60,16 @@ func (c *Client) lock(ctx context.Context, req asked) (holdfast.Grant, time.Dura
 }
 
 // Unlock releases the holds that req names exactly. If an answer was lost,
-// the keys that the lost one named are missing in this one.
+// the keys that the lost one named are missing in this one. A server that has
+// too much to do (CodeLimit) is asked again, as one that is away.
 func (c *Client) Unlock(ctx context.Context, req holdfast.UnlockRequest) ([]string, error) {
 	req, err := req.Normal()
 	if err != nil {
 		return nil, err
 	}
-	body, err := c.ask(ctx, posting(wire.OpUnlock, req, wire.AppendUnlock))
+	call := posting(wire.OpUnlock, req, wire.AppendUnlock)
+	call.gives = true
+	body, err := c.ask(ctx, call)
 	if err != nil {
 		return nil, err
 	}
