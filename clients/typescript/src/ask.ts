@@ -17,6 +17,8 @@ export interface Call {
   /** What to send now. With `wait`, the server may take that much longer to answer. */
   body?: () => { wait?: number };
   signal?: AbortSignal | undefined;
+  /** It gives keys back, which otherwise stay locked: a server that is at a limit is asked again. */
+  gives?: boolean;
   /** Not to be sent again when it may have happened. */
   once?: boolean;
   /** How long one server may take, if that is not answerWithin. */
@@ -59,7 +61,7 @@ export class Asker {
 
   /**
    * Asks one server after the other until one answers, and pauses after each round. A refusal is an answer, save for
-   * `unavailable`.
+   * `unavailable`, and for `limit` when keys are given back.
    */
   async ask<T>(call: Call): Promise<Answer<T>> {
     const { signal, patience = this.#options.patience } = call;
@@ -73,7 +75,8 @@ export class Asker {
       const sent = now();
       const result = await this.#attempt<T>(this.#servers[index]!, call);
       if (!(result instanceof Trouble)) return { body: result.body, sent };
-      const { error, again } = result;
+      const { error } = result;
+      const again = result.again || (call.gives === true && error.code === "limit");
       if (again && this.#current === index) this.#current = (index + 1) % this.#servers.length;
       // Who stood in line for long was served until just now.
       if (since(sent) > patience && patience > 0) [began, rest] = [now(), 0];

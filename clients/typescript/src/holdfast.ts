@@ -123,7 +123,7 @@ export class Holdfast {
   ): Promise<string[]> {
     const { uid, tokens } = grant;
     if (tokens.length === 0) return []; // a server takes it for a mistake
-    const body = await this.#post<{ unlocked: string[] }>("unlock", { ...fields, uid, tokens }, { signal });
+    const body = await this.#post<{ unlocked: string[] }>("unlock", { ...fields, uid, tokens }, { signal, gives: true });
     return body.unlocked;
   }
 
@@ -214,7 +214,7 @@ export class Holdfast {
     }
   }
 
-  async #post<T>(path: string, body: object, call: Pick<Call, "signal">): Promise<T> {
+  async #post<T>(path: string, body: object, call: Pick<Call, "signal" | "gives">): Promise<T> {
     return (await this.#asker.ask<T>({ method: "POST", path, body: () => body, ...call })).body;
   }
 }

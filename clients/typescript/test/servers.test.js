@@ -40,6 +40,17 @@ suite("servers", { timeout: 120_000 }, () => {
     assert.equal(count, 3);
   });
 
+  test("unlock is repeated when a server is at its limit", async (t) => {
+    let count = 0;
+    const url = await pretend(t, (_, response) => {
+      if (++count < 3) answer(response, 429, { error: "limit", message: "too many" });
+      else answer(response, 200, { unlocked: ["x"] });
+    });
+    const grant = { uid: "u", tokens: [{ key: "x", version: 7 }] };
+    assert.deepEqual(await new Holdfast(url).unlock(grant), ["x"]);
+    assert.equal(count, 3);
+  });
+
   test("force is not repeated when it may have happened", async (t) => {
     let count = 0;
     const url = await pretend(t, (request) => (count++, request.socket.destroy()));
