@@ -88,6 +88,7 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
+	args = asUsual(args)
 	command, err := parser.Parse(args)
 	if err != nil {
 		return refused(err)
@@ -96,6 +97,17 @@ func run(args []string) error {
 		return err
 	}
 	return command.Run()
+}
+
+// asUsual makes commands of what other programs understand as well.
+func asUsual(args []string) []string {
+	switch {
+	case len(args) == 1 && args[0] == "--version":
+		return []string{"version"}
+	case len(args) > 0 && args[0] == "help":
+		return append(args[1:], "--help")
+	}
+	return args
 }
 
 // asGiven undoes what the parser does to words that are not UTF-8: it takes
