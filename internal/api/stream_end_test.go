@@ -221,6 +221,40 @@ func TestWhoComesBackWithinTheGraceKeepsBoundHolds(t *testing.T) {
 	}
 }
 
+// blind is a service that can be asked once what is held, and then not any
+// more.
+type blind struct {
+	holdfast.Service
+	asked atomic.Int32
+}
+
+func (b *blind) Get(ctx context.Context, key string) (holdfast.Lock, error) {
+	if b.asked.Add(1) > 1 {
+		return holdfast.Lock{}, holdfast.Unavailable(nil, "no leader")
+	}
+	return b.Service.Get(ctx, key)
+}
+
+// Its owner may have extended it at another server.
+func TestABoundHoldOfWhichNothingIsKnownIsNotReleased(t *testing.T) {
+	service := &blind{Service: openStore(t)}
+	s := openOver(t, service, Options{})
+	s.server.handler.ties.grace = time.Millisecond
+	c := s.socket()
+	c.send(bound("u", "a", longBound))
+	c.next().is(200)
+	c.Close()
+	until(t, func() string {
+		if n := s.server.handler.ties.count.Load(); n != 0 {
+			return fmt.Sprintf("%d are still tied", n)
+		}
+		return ""
+	})
+	if locked, err := service.Check(t.Context(), []string{"a"}); !locked || err != nil {
+		t.Errorf("it was released: %v", err)
+	}
+}
+
 func TestWhatHappensToBoundHoldsIsForgotten(t *testing.T) {
 	s := open(t)
 	count := &s.server.handler.ties.count

@@ -119,7 +119,7 @@ func (t *ties) loosen(s *stream) {
 func (t *ties) release(s *stream) {
 	ends := map[tie]time.Time{}
 	for _, hold := range t.of(s) {
-		ends[hold] = t.endOf(hold)
+		ends[hold], _ = t.endOf(hold)
 	}
 	timer := time.NewTimer(t.grace)
 	defer timer.Stop()
@@ -128,18 +128,24 @@ func (t *ties) release(s *stream) {
 	case <-t.ctx.Done():
 		return
 	}
-	byUID := map[string][]holdfast.Token{}
+	byUID, failed := map[string][]holdfast.Token{}, map[string]error{}
 	for _, hold := range t.of(s) {
-		if t.endOf(hold).Before(ends[hold].Add(elsewhere)) {
+		end, err := t.endOf(hold)
+		if err != nil {
+			failed[hold.uid] = err // somebody may have extended it
+		} else if end.Before(ends[hold].Add(elsewhere)) {
 			byUID[hold.uid] = append(byUID[hold.uid], hold.token)
 		}
 	}
 	for uid, tokens := range byUID {
 		for some := range slices.Chunk(tokens, holdfast.MaxKeys) {
 			if _, err := t.service.Unlock(t.ctx, holdfast.UnlockRequest{UID: uid, Tokens: some}); err != nil {
-				t.logger.Warn("holds of a lost connection could not be released", "uid", uid, "error", err)
+				failed[uid] = err
 			}
 		}
+	}
+	for uid, err := range failed {
+		t.logger.Warn("holds of a lost connection could not be released", "uid", uid, "error", err)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -155,15 +161,15 @@ func (t *ties) of(s *stream) []tie {
 	return slices.Collect(maps.Keys(s.tied))
 }
 
-// endOf is when a hold ends; now, if that cannot be known.
-func (t *ties) endOf(hold tie) time.Time {
-	state, _ := t.service.Get(t.ctx, hold.token.Key)
+// endOf is when a hold ends; now, if it is over, or cannot be known.
+func (t *ties) endOf(hold tie) (time.Time, error) {
+	state, err := t.service.Get(t.ctx, hold.token.Key)
 	for _, holder := range state.Holders {
 		if holder.UID == hold.uid && holder.Version == hold.token.Version {
-			return time.Now().Add(holder.Exp)
+			return time.Now().Add(holder.Exp), nil
 		}
 	}
-	return time.Now()
+	return time.Now(), err
 }
 
 // close leaves all holds to their exp.
