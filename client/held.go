@@ -46,6 +46,10 @@ const (
 	// timer stands still while the machine is suspended.
 	looks = 9
 
+	// tries is how often to ask for a hold that is over by the time that its
+	// owner hears of it. If no machine was suspended, its exp is too short.
+	tries = 3
+
 	// unlockWithin is how long to try to give back what the caller has no ctx
 	// for any more.
 	unlockWithin = 5 * time.Second
@@ -82,14 +86,15 @@ type Held struct {
 //
 // ctx is for the waiting, and for what is done with the hold: when it ends,
 // [Held.Context] ends. The keys stay locked until they are unlocked all the
-// same. Hold returns the refusal of [Client.Lock], or the cause of ctx.
+// same. Hold returns the refusal of [Client.Lock], or the cause of ctx; and
+// [ErrEnded], when the answers take longer than the hold lives.
 func (c *Client) Hold(ctx context.Context, keys []holdfast.Ask, options ...Option) (*Held, error) {
 	req := asking(keys, options)
 	var err error
 	if req.LockRequest, err = req.Normal(); err != nil {
 		return nil, err
 	}
-	for {
+	for range tries {
 		began := now()
 		grant, grace, err := c.lock(ctx, req)
 		if err != nil {
@@ -114,6 +119,7 @@ func (c *Client) Hold(ctx context.Context, keys []holdfast.Ask, options ...Optio
 			return nil, err
 		}
 	}
+	return nil, fmt.Errorf("%w before that was known here: an exp of %v is too short", ErrEnded, req.Exp)
 }
 
 // lifeOf is how long a hold lives at least after it was extended. If it is

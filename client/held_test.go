@@ -350,6 +350,19 @@ func TestAfterALongWaitTheWholeExpIsThere(t *testing.T) {
 	})
 }
 
+// Such as with Exp(30), which is 30 ns and not 30 s.
+func TestAHoldThatIsOverBeforeItIsKnownIsAnError(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		w.network.slow(100 * time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		held, err := w.client.Hold(ctx, holdfast.Keys("x"), client.Exp(30))
+		if held != nil || !errors.Is(err, client.ErrEnded) {
+			t.Errorf("got %v, %v", held, err)
+		}
+	})
+}
+
 func TestHoldStandsInLineAsLongAsAsked(t *testing.T) {
 	within(t, func(t *testing.T, w *world) {
 		first := w.hold(client.Note("nightly"))
