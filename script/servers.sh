@@ -10,7 +10,7 @@ trap 'exit 1' INT TERM
 # logged FILE TEXT PID: wait until a process has logged the text; fails if it
 # has ended.
 logged() {
-	until grep -q "$2" "$1"; do
+	until grep -qs "$2" "$1"; do # which may not be there yet
 		kill -0 "$3" 2>/dev/null || return 1
 		sleep 0.1
 	done
