@@ -21,8 +21,12 @@ var (
 )
 
 // catch gives the signals that are to be passed on. Those that are ignored,
-// by nohup for example, stay so, here and in the command.
+// by nohup for example, stay so, here and in the command. That nobody reads
+// what is said is no reason to die and leave the command alone.
 func catch() chan os.Signal {
+	if !signal.Ignored(syscall.SIGPIPE) {
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	}
 	signals := make(chan os.Signal, 16)
 	for _, list := range [][]os.Signal{toGroup, toCommand, {syscall.SIGTSTP}} {
 		for _, s := range list {
