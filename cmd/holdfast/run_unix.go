@@ -123,7 +123,8 @@ type guard struct {
 	held      *client.Held
 	signals   <-chan os.Signal
 
-	lost bool // the hold is lost, or about to be: the command must end
+	lost bool          // the hold is lost, or about to be: the command must end
+	told chan struct{} // then: closed when that has been said
 }
 
 // run watches over the command until it has ended. If the hold is lost, it
@@ -161,11 +162,21 @@ func (g *guard) run() error {
 func (g *guard) end(grace time.Duration, kill *alarm) {
 	if !g.lost {
 		g.lost = true
-		fmt.Fprintf(os.Stderr, "holdfast: ending the command: %s\n", lostBecause(g.held))
+		g.tell(lostBecause(g.held))
 		g.group.signal(syscall.SIGTERM)
 		g.group.signal(syscall.SIGCONT) // or one that is stopped would not notice
 	}
 	kill.set(time.Now().Add(grace))
+}
+
+// tell says why the command is ended. It does not wait for that: nobody may
+// read stderr, and there is a command to be killed in time.
+func (g *guard) tell(why string) {
+	g.told = make(chan struct{})
+	go func() {
+		defer close(g.told)
+		fmt.Fprintf(os.Stderr, "holdfast: ending the command: %s\n", why)
+	}()
 }
 
 // over is called when the hold is over on this side.
@@ -216,6 +227,7 @@ func (g *guard) ended(status syscall.WaitStatus, kill *alarm) error {
 		return &exit{status: code}
 	}
 	g.group.finish(kill)
+	<-g.told
 	return &exit{statusLost, fmt.Sprintf("the hold is lost; the command ended with status %d", code)}
 }
 
