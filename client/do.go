@@ -8,7 +8,7 @@ import (
 )
 
 // Do holds keys while work runs: it waits for them, calls work, and gives them
-// back. The ctx of work ends before the hold can have ended on the server; the
+// back. The ctx of work ends before the hold can have run out on the server; the
 // tokens are what to show to a resource that can refuse a latecomer.
 //
 // Do returns the error of work. If the hold was lost while work ran, it is

@@ -39,8 +39,8 @@ func (c *Client) Election(key string, options ...Option) *Election {
 
 // Campaign stands for election, and returns when it has been won. The leader
 // leads while the [Held] is valid: its Context ends before another one can
-// lead, and its Unlock resigns. Who campaigns while it leads is given the same
-// one.
+// lead, save after a release by force, and its Unlock resigns. Who campaigns
+// while it leads is given the same one.
 func (e *Election) Campaign(ctx context.Context) (*Held, error) {
 	select {
 	case e.campaign <- struct{}{}:

@@ -180,15 +180,17 @@ func (h *Held) Token(key string) holdfast.Token {
 }
 
 // Context is for everything that may be done only while the keys are held. It
-// ends before the hold can have ended on the server, with the ctx that Hold
-// was given, or with Unlock; [context.Cause] says why.
+// ends before the hold can have run out on the server, with the ctx that Hold
+// was given, or with Unlock; and with the next extension when somebody has
+// released the hold by force. [context.Cause] says why.
 //
 // Its Err and Done look at the clock by themselves. So even a process that has
 // been stopped for a while, and goes on before any timer has fired, sees that
 // its hold is over.
 func (h *Held) Context() context.Context { return &h.ctx }
 
-// Err is nil while the keys are certainly held, and then says why they are not:
+// Err is nil while the keys are certainly held, unless somebody has released
+// them by force since the last extension, and then says why they are not:
 // [ErrEnded] or [ErrNotExtended], both of them [ErrLost], with more about it; or
 // [ErrUnlocked].
 func (h *Held) Err() error {

@@ -76,8 +76,9 @@ export class Hold {
   readonly tokens: readonly Token[];
 
   /**
-   * For all that may be done only while the keys are held. It is aborted before the hold can have ended on the
-   * server, by {@link unlock}, and when the signal that the hold was asked with is; its reason says why.
+   * For all that may be done only while the keys are held. It is aborted before the hold can have run out on the
+   * server, at the next extension when it was released by force, by {@link unlock}, and when the signal that the hold
+   * was asked with is; its reason says why.
    *
    * Its `aborted`, `reason` and `throwIfAborted` look at the clock by themselves: who was kept from running for a
    * while, and goes on before any timer has fired, sees that the hold is over.
@@ -108,7 +109,7 @@ export class Hold {
     void this.#renew();
   }
 
-  /** Whether the keys are certainly held. It looks at the clock. */
+  /** Whether the keys are held, unless they were released by force since the last extension. It looks at the clock. */
   held(): boolean {
     return this.#check() === undefined;
   }

@@ -187,7 +187,7 @@ export class Holdfast {
 
   /**
    * Holds keys while work runs: stands in line for them, calls work, and gives them back however it ends. The signal is
-   * for all that work does: it is aborted before the hold can have ended on the server. The tokens are what to show to
+   * for all that work does: it is aborted before the hold can have run out on the server. The tokens are what to show to
    * a resource that can refuse a latecomer.
    *
    * It gives what work gives. If the hold was lost while work ran, it rejects with `lost` in any case, since somebody
