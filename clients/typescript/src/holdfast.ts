@@ -123,7 +123,8 @@ export class Holdfast {
   ): Promise<string[]> {
     const { uid, tokens } = grant;
     if (tokens.length === 0) return []; // a server takes it for a mistake
-    const body = await this.#post<{ unlocked: string[] }>("unlock", { ...fields, uid, tokens }, { signal, gives: true });
+    const call = { signal, gives: true };
+    const body = await this.#post<{ unlocked: string[] }>("unlock", { ...fields, uid, tokens }, call);
     return body.unlocked;
   }
 
@@ -187,8 +188,8 @@ export class Holdfast {
 
   /**
    * Holds keys while work runs: stands in line for them, calls work, and gives them back however it ends. The signal is
-   * for all that work does: it is aborted before the hold can have run out on the server. The tokens are what to show to
-   * a resource that can refuse a latecomer.
+   * for all that work does: it is aborted before the hold can have run out on the server. The tokens are what to show
+   * to a resource that can refuse a latecomer.
    *
    * It gives what work gives. If the hold was lost while work ran, it rejects with `lost` in any case, since somebody
    * else may have been at work as well; what work threw is then its `cause`.
