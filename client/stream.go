@@ -28,6 +28,10 @@ const fullMessage = 64 << 10
 // takes as many. What is beyond goes as a request of its own.
 const streamCalls = 4096
 
+// shortMessage is how many bytes go into the buffer of any connection from which
+// the server has taken all that was written before.
+const shortMessage = 4 << 10
+
 // stream is a connection that carries any number of calls. What is asked while
 // a message is being written goes out with the next one.
 type stream struct {
@@ -46,7 +50,11 @@ type stream struct {
 	body     []byte           // of the call that was sent last, for its room
 	unsent   []byte           // requests that wait after them, as an array not closed yet
 	count    int              // of them
+	texts    [][]byte         // what is being written, for its room
+	room     []byte           // for what waits while something is being written
+	writing  bool             // somebody writes
 	written  uint64           // the last id that was, or is being, written
+	missing  int              // answers for which nobody waits any more, and which have not come
 	wake     chan struct{}    // there is something to write
 	retiring bool             // to be closed when no call is left
 	over     chan struct{}    // closed with the connection
@@ -178,7 +186,30 @@ func (s *stream) send(call *call) (*sent, error) {
 	s.calls[it.id] = it
 	s.put(len(body))
 	s.unsent = wire.AppendCall(s.unsent, it.id, call.op, call.bind, body)
+	if s.unhindered() {
+		s.writeOut()
+	} else {
+		s.wakeWriter()
+	}
 	return it, nil
+}
+
+// unhindered says whether who asks can write what waits. That takes less long
+// than to have it written; but who writes cannot leave when its ctx ends, so it
+// must not get stuck: all that was sent before has been answered.
+func (s *stream) unhindered() bool {
+	return !s.writing && s.count == 1 && len(s.calls) == 1 && s.missing == 0 && len(s.unsent) <= shortMessage
+}
+
+// wakeWriter wakes the one who writes what nobody else does.
+func (s *stream) wakeWriter() {
+	if s.writing {
+		return // writeOut does so when it is done
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
 }
 
 // answered says that a call has been answered, and can be used again.
@@ -189,8 +220,7 @@ func (s *stream) answered(call *sent) {
 	s.spare = append(s.spare, call)
 }
 
-// put makes room for one more request, of about so many bytes, and wakes who
-// writes.
+// put makes room for one more request, of about so many bytes.
 func (s *stream) put(size int) {
 	if s.count > 0 && len(s.unsent)+size > fullMessage {
 		s.full = append(s.full, closed(s.unsent, s.count))
@@ -198,12 +228,6 @@ func (s *stream) put(size int) {
 	}
 	if s.count == 0 {
 		s.unsent = append(s.unsent[:0], '[')
-		if len(s.full) == 0 { // otherwise it has been woken, and has not come yet
-			select {
-			case s.wake <- struct{}{}:
-			default:
-			}
-		}
 	} else {
 		s.unsent = append(s.unsent, ',')
 	}
@@ -225,13 +249,17 @@ func (s *stream) withdraw(id uint64) {
 	if s.err == nil {
 		s.put(0)
 		s.unsent = wire.AppendCancel(s.unsent, id)
+		s.wakeWriter()
 	}
 }
 
 // forget says that nobody waits for the answer of a call any more.
 func (s *stream) forget(id uint64) {
 	s.mu.Lock()
-	delete(s.calls, id)
+	if _, waits := s.calls[id]; waits {
+		delete(s.calls, id)
+		s.missing++
+	}
 	last := s.retiring && len(s.calls) == 0
 	s.mu.Unlock()
 	if last {
@@ -249,8 +277,6 @@ func (s *stream) mayBeHeard(id uint64) bool {
 
 // write writes what there is to write, until the connection ends.
 func (s *stream) write() {
-	var message []byte
-	var texts [][]byte
 	for {
 		select {
 		case <-s.wake:
@@ -259,25 +285,39 @@ func (s *stream) write() {
 		}
 		s.gather()
 		s.mu.Lock()
-		if s.err != nil {
-			s.mu.Unlock()
-			return // who asked has been told that it was not sent
+		if !s.writing && s.count > 0 {
+			s.writeOut()
 		}
-		count := s.count
-		message, s.unsent = s.unsent, message
-		texts = append(append(texts[:0], s.full...), closed(message, count))
-		s.full, s.count, s.written = nil, 0, s.last
 		s.mu.Unlock()
-		for _, text := range texts {
-			if err := s.socket.WriteMessage(websocket.TextMessage, text); err != nil {
-				s.close(err)
-				return
-			}
+	}
+}
+
+// writeOut writes what has been put, in messages of its own. It lets go of mu
+// meanwhile, and whatever is put then is for who writes to write.
+func (s *stream) writeOut() {
+	if s.err != nil {
+		return // who asked has been told that it was not sent
+	}
+	unsent := s.unsent
+	texts := append(append(s.texts[:0], s.full...), closed(unsent, s.count))
+	s.unsent, s.room = s.room, nil
+	s.full, s.count, s.written, s.writing = nil, 0, s.last, true
+	s.mu.Unlock()
+	var err error
+	for _, text := range texts {
+		if err = s.socket.WriteMessage(websocket.TextMessage, text); err != nil {
+			s.close(err)
+			break
 		}
-		clear(texts)
-		if cap(message) > keptBuffer {
-			message = nil
-		}
+	}
+	clear(texts)
+	s.mu.Lock()
+	s.texts, s.writing = texts, false
+	if cap(unsent) <= keptBuffer {
+		s.room = unsent
+	}
+	if s.count > 0 {
+		s.wakeWriter()
 	}
 }
 
@@ -337,6 +377,8 @@ func (s *stream) handOut(answers []wire.Answer) error {
 		if call, waits := s.calls[answer.ID]; waits {
 			delete(s.calls, answer.ID)
 			call.answer <- answer
+		} else if s.missing > 0 {
+			s.missing--
 		}
 	}
 	if s.retiring && len(s.calls) == 0 {
