@@ -18,6 +18,7 @@ import (
 const (
 	queueLength = 4096 // commands that may wait to be written before their callers do
 	batchLength = 512  // commands in one entry, at most
+	batchKeys   = 4096 // keys in its commands after which an entry is full: the log cannot read back more than 64 MiB
 	many        = 16   // commands that take longer to carry out and answer than it takes others to be woken
 	inFlight    = 2    // entries under way at once: one is written while the one before is answered, or while the next one gathers
 )
@@ -34,6 +35,9 @@ type proposal struct {
 	state  atomic.Int32
 	answer chan answer // room for one
 }
+
+// keys counts those in the command. It is they that make one large.
+func (p *proposal) keys() int { return len(p.cmd.Keys) + len(p.cmd.Tokens) + len(p.cmd.Ended) }
 
 const (
 	waiting int32 = iota
@@ -264,10 +268,12 @@ func (s *Store) land(slots chan struct{}) {
 // and a fuller entry costs no more than a short one.
 func (s *Store) gather(first *proposal) []*proposal {
 	gathered := []*proposal{first}
-	for idle := 0; len(gathered) < batchLength && idle < 2; {
+	keys := first.keys()
+	for idle := 0; len(gathered) < batchLength && keys < batchKeys && idle < 2; {
 		select {
 		case p := <-s.queue:
 			gathered = append(gathered, p)
+			keys += p.keys()
 			idle = 0
 		default:
 			idle++
