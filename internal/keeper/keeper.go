@@ -27,7 +27,7 @@ type Keeper struct {
 	sieve sieve            // of what the clock watches over
 
 	// unmet are grants to places at which nobody waits here, while such places
-	// are kept; see LeaveEmptyPlaces. It is nil otherwise.
+	// are kept; see KeepPlaces. It is nil otherwise.
 	unmet []table.Grant
 
 	armed time.Time     // when the clock's owner will look again; zero for never

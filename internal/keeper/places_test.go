@@ -219,6 +219,31 @@ func TestAPlaceIsKeptFromTheLastLoss(t *testing.T) {
 	})
 }
 
+// Nor is a grant to a place at which nobody waits kept for longer than the
+// place, however early it comes.
+func TestAGrantToAnEmptyPlaceIsTakenBack(t *testing.T) {
+	for name, back := range map[string]bool{"nobody comes back": false, "its client does": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPlace(t)
+				leaveEmpty := p.keeper.KeepPlaces()
+				p.keeper.Apply(freeing())
+				want := 0
+				if back {
+					want = 1
+					if a := <-p.ask(t.Context(), 0); a.err != nil {
+						t.Error(a.err)
+					}
+				}
+				leaveEmpty(t.Context(), p, keptFor)
+				if got := p.Stats().Holds; got != want {
+					t.Errorf("%d holds, not %d", got, want)
+				}
+			})
+		})
+	}
+}
+
 // Whom another process lets in does not hear of it here: for how long the hold
 // still lives is known there.
 func TestAGrantOfAnotherLeaderIsNotTold(t *testing.T) {

@@ -95,15 +95,20 @@ func (k *Keeper) expireSome(ctx context.Context, log Log) bool {
 	return len(ended) == expireBatch
 }
 
-// LeaveEmptyPlaces keeps the places in line at which nobody waits here, since
-// their clients knew another leader, for so long; a client that comes back
-// within that time finds its old place. Then it leaves those that are still
-// empty, and takes back what they were granted meanwhile (rule 9).
-func (k *Keeper) LeaveEmptyPlaces(ctx context.Context, log Log, keep time.Duration) {
+// KeepPlaces keeps the places in line at which nobody waits here, since their
+// clients knew another leader: a client that comes back finds its old place. It
+// must come before the first request. Then leaveEmpty waits for so long, leaves
+// those that are still empty, and takes back what they were granted meanwhile
+// (rule 9).
+func (k *Keeper) KeepPlaces() (leaveEmpty func(ctx context.Context, log Log, keep time.Duration)) {
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	places := k.table.Places()
 	k.unmet = []table.Grant{}
-	k.mu.Unlock()
+	return func(ctx context.Context, log Log, keep time.Duration) { k.leaveEmpty(ctx, log, keep, places) }
+}
+
+func (k *Keeper) leaveEmpty(ctx context.Context, log Log, keep time.Duration, places []uint64) {
 	select {
 	case <-time.After(keep):
 	case <-ctx.Done():

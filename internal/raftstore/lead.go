@@ -69,10 +69,11 @@ func (s *Store) takeOver() (stop func()) {
 			return // perhaps before the birth
 		}
 		s.keeper.StartClock()
+		leaveEmptyPlaces := s.keeper.KeepPlaces()
 		s.leading.Store(true)
 		s.options.Logger.Info("leading", "term", s.raft.CurrentTerm())
 		s.reroute()
-		done.Go(func() { s.keeper.LeaveEmptyPlaces(ctx, log{s}, s.options.KeepPlaces) })
+		done.Go(func() { leaveEmptyPlaces(ctx, log{s}, s.options.KeepPlaces) })
 		s.keeper.WatchOver(ctx, log{s})
 	})
 	return func() {
