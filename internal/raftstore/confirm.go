@@ -38,11 +38,12 @@ type confirmer struct {
 // raft has given up meanwhile.
 const lookAtStateEvery = 20 * time.Millisecond
 
-// confirm returns nil if no other node has become the leader before the call.
+// confirm returns nil if this node leads in the term in which its table became
+// the latest, and no other node has become the leader since, before the call.
 // Of a node, one at a time may call it; a store that is alone asks nobody, and
 // any number may.
 func (s *Store) confirm() error {
-	term := s.raft.CurrentTerm()
+	term := s.term.Load()
 	if !s.leadsIn(term) {
 		return raft.ErrNotLeader
 	}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"holdfast"
 )
 
 func TestOnlyAnswersToThisRoundInThisTermConfirm(t *testing.T) {
@@ -44,6 +46,19 @@ func TestALeaderIsConfirmedByAMajority(t *testing.T) {
 		t.Errorf("it took %v to see that", took)
 	}
 	others[1].options.Node.network.(*cable).cut.Store(false)
+}
+
+// A node that leads again, in a later term, may not have noticed yet that it did
+// not lead meanwhile. It does not answer from the table that it had before.
+func TestWhoLeadsAgainIsNotConfirmedByAnEarlierTerm(t *testing.T) {
+	s := open(t, t.TempDir())
+	if err := (log{s}).Verify(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.term.Add(^uint64(0))
+	if err := (log{s}).Verify(t.Context()); holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
+		t.Errorf("it is told: %v", err)
+	}
 }
 
 // A connection for questions serves for many; one that was closed meanwhile is

@@ -43,8 +43,9 @@ func (s *Store) takeOver() (stop func()) {
 	done.Go(func() {
 		defer s.leading.Store(false) // whatever this had come to when it was stopped
 		// Everything that an earlier leader has answered is in the log; once
-		// this barrier is applied it is in the table.
-		began := time.Now()
+		// this barrier is applied it is in the table. That is true of this term:
+		// in a later one of this node, another may have led in between.
+		term, began := s.raft.CurrentTerm(), time.Now()
 		for {
 			err := s.barrier(ctx)
 			if err == nil {
@@ -70,8 +71,9 @@ func (s *Store) takeOver() (stop func()) {
 		}
 		s.keeper.StartClock()
 		leaveEmptyPlaces := s.keeper.KeepPlaces()
+		s.term.Store(term)
 		s.leading.Store(true)
-		s.options.Logger.Info("leading", "term", s.raft.CurrentTerm())
+		s.options.Logger.Info("leading", "term", term)
 		s.reroute()
 		done.Go(func() { leaveEmptyPlaces(ctx, log{s}, s.options.KeepPlaces) })
 		s.keeper.WatchOver(ctx, log{s})

@@ -118,6 +118,7 @@ type Store struct {
 	counts  *counts
 	failed  chan error    // see Failed
 	leading atomic.Bool   // the table is the latest, and the lease clock runs
+	term    atomic.Uint64 // in which that is so, or was
 	mayVote atomic.Bool   // see admitted
 	members chan struct{} // see membership
 
