@@ -387,6 +387,24 @@ func TestGrantToADeadServerIsTakenBack(t *testing.T) {
 	soon(t, "d is let in", d)
 }
 
+// Nor do places stay of servers that died when no other one was there, however
+// long ago that was: by then, whatever Redis was told to forget is forgotten.
+func TestPlacesOfServersThatDiedLongAgoAreLeft(t *testing.T) {
+	server := redistest.Start(t)
+	dead := openMortal(t, server.URL())
+	lock(t, dead, "a", "x", time.Minute)
+	go dead.Lock(context.Background(), holdfast.LockRequest{UID: "b", Keys: holdfast.Keys("x"), Exp: time.Minute, Wait: time.Minute})
+	redistest.Eventually(t, "b stands in line", func() bool { return inLine(t, dead, "b", "x") })
+	dead.vanish()
+	for key := range strings.Lines(server.Do("KEYS", "*")) {
+		if key = strings.TrimSpace(key); server.Do("PTTL", key) != "-1" {
+			server.Do("DEL", key)
+		}
+	}
+	s := openQuick(t, server.URL())
+	redistest.Eventually(t, "b has left the line", func() bool { return !inLine(t, s, "b", "x") })
+}
+
 // A hold ends on time also for those who wait on another server than its
 // owner's, and when that server is gone.
 func TestEndIsNoticedElsewhere(t *testing.T) {

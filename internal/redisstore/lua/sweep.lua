@@ -50,7 +50,6 @@ end
 -- A sign of life of a server; it counts as dead so many ms later.
 local function beat(server, dead)
   call('ZADD', P .. 'servers', now + dead * 1000, server)
-  call('PEXPIRE', P .. 'servers', 86400000)
 end
 
 -- Ends what has run out, and on these keys for sure.
