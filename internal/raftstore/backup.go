@@ -87,27 +87,26 @@ func (s *Store) replay() error {
 // the backup + 2^40. Every hold has its full exp again when the store is
 // opened.
 func Restore(ctx context.Context, backup io.Reader, options Options) error {
-	b, err := io.ReadAll(backup)
-	if err != nil {
-		return fmt.Errorf("the backup cannot be read: %w", err)
-	}
-	t, err := table.Read(bytes.NewReader(b))
+	t, err := table.Read(backup)
 	if err != nil {
 		return fmt.Errorf("the backup cannot be used: %w", err)
 	}
 	if err := mustBeNew(options.Dir); err != nil {
 		return err
 	}
+	// In one step: a directory whose versions go on where the backup ended must
+	// not be left behind.
+	t.Apply(&table.Command{Op: table.Raise, Floor: max(uint64(time.Now().UnixMicro()), t.Version()+lostVersions)})
+	var raised bytes.Buffer
+	if _, err := t.Snapshot().WriteTo(&raised); err != nil {
+		return err
+	}
 	s, err := Open(ctx, options)
 	if err != nil {
 		return err
 	}
-	meta := &raft.SnapshotMeta{Version: raft.SnapshotVersionMax, Size: int64(len(b))}
-	err = s.raft.Restore(meta, bytes.NewReader(b), 0)
-	if err == nil {
-		floor := max(uint64(time.Now().UnixMicro()), t.Version()+lostVersions)
-		_, err = s.propose(ctx, table.Command{Op: table.Raise, Floor: floor})
-	}
+	meta := &raft.SnapshotMeta{Version: raft.SnapshotVersionMax, Size: int64(raised.Len())}
+	err = s.raft.Restore(meta, &raised, 0)
 	if err = errors.Join(err, s.Close()); err != nil {
 		return fmt.Errorf("the backup cannot be restored: %w", err)
 	}

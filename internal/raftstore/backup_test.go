@@ -2,10 +2,13 @@ package raftstore
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
 
 	"holdfast"
 )
@@ -46,6 +49,46 @@ func TestABackupMakesTheSameTableWithLaterVersions(t *testing.T) {
 	damaged := bytes.NewReader(backup.Bytes())
 	if err := Restore(t.Context(), damaged, Options{Dir: t.TempDir()}); err == nil {
 		t.Fatal("restored half a backup")
+	}
+}
+
+// noCommands is a log that takes no command once there is a snapshot.
+type noCommands struct {
+	raft.LogStore
+	snapshots raft.SnapshotStore
+}
+
+func (n noCommands) IsMonotonic() bool { return true }
+
+func (n noCommands) StoreLogs(entries []*raft.Log) error {
+	for _, entry := range entries {
+		if made, _ := n.snapshots.List(); len(made) > 0 && entry.Type == raft.LogCommand {
+			return errors.New("the process has ended")
+		}
+	}
+	return n.LogStore.StoreLogs(entries)
+}
+
+// A restore that is cut off leaves no directory behind whose versions go on where
+// those of the backup ended.
+func TestVersionsOfABackupAreRestoredWithTheirLead(t *testing.T) {
+	first := open(t, t.TempDir())
+	kept := lock(t, first, holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("kept"), Exp: time.Hour})
+	var backup bytes.Buffer
+	if err := first.Backup(t.Context(), &backup); err != nil {
+		t.Fatal(err)
+	}
+	options := Options{Dir: filepath.Join(t.TempDir(), "new"), Logger: slog.New(slog.DiscardHandler)}
+	options.openStorage = func(o Options) (storage, error) {
+		made, err := openDir(o)
+		made.logs = noCommands{made.logs, made.snapshots}
+		return made, err
+	}
+	cutOff := Restore(t.Context(), &backup, options)
+	second := open(t, options.Dir)
+	next := lock(t, second, holdfast.LockRequest{UID: "b", Keys: holdfast.Keys("new"), Exp: time.Hour})
+	if next.Tokens[0].Version < kept.Tokens[0].Version+lostVersions {
+		t.Errorf("version %d after %d; the restore: %v", next.Tokens[0].Version, kept.Tokens[0].Version, cutOff)
 	}
 }
 
