@@ -3,6 +3,7 @@ package keeper
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -242,6 +243,35 @@ func TestAGrantToAnEmptyPlaceIsTakenBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Many empty places are left together: one after the other would keep the line
+// waiting for as many writes to the disk.
+func TestManyEmptyPlacesAreLeftTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t)
+		const many = 3 * leaveBatch
+		for i := range many {
+			p.keeper.Follow(&table.Command{Op: table.Lock, UID: fmt.Sprint(i), Keys: holdfast.Keys("x"), Exp: time.Hour, Wait: true})
+		}
+		leaveEmpty := p.keeper.KeepPlaces()
+		for i := range many {
+			key := holdfast.Keys(fmt.Sprint("y", i))
+			p.keeper.Follow(&table.Command{Op: table.Lock, UID: "a", Keys: key, Exp: time.Hour})
+			p.keeper.Follow(&table.Command{Op: table.Lock, UID: "b", Keys: key, Exp: time.Hour, Wait: true})
+			p.keeper.Follow(&table.Command{Op: table.Force, Key: key[0].Key})
+		}
+		const write = 10 * time.Millisecond
+		p.before(func(*table.Command) error { time.Sleep(write); return nil })
+		began := time.Now()
+		leaveEmpty(t.Context(), p, keptFor)
+		if took := time.Since(began) - keptFor; took > 10*write {
+			t.Errorf("it took %v", took)
+		}
+		if got := p.Stats(); got.Waiters != 0 || got.Holds != 1 {
+			t.Errorf("%d in line, and %d holds", got.Waiters, got.Holds)
+		}
+	})
 }
 
 // Whom another process lets in does not hear of it here: for how long the hold

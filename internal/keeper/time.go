@@ -3,6 +3,8 @@ package keeper
 import (
 	"context"
 	"runtime"
+	"slices"
+	"sync"
 	"time"
 
 	"holdfast"
@@ -13,6 +15,9 @@ import (
 // expireBatch is how many holds one command ends at most, so that very many
 // that run out at once do not hold up anybody else for longer than that.
 const expireBatch = 256
+
+// leaveBatch is how many empty places are left at once, at most.
+const leaveBatch = 256
 
 // StartClock makes this process the owner of the lease clock: every hold
 // begins with its full life. WatchOver has to follow.
@@ -115,7 +120,7 @@ func (k *Keeper) leaveEmpty(ctx context.Context, log Log, keep time.Duration, pl
 		k.takeUnmet()
 		return
 	}
-	for _, place := range places {
+	atOnce(places, func(place uint64) {
 		k.mu.Lock()
 		_, attended := k.calls[place]
 		cancel := table.Command{Op: table.Cancel, Place: place, Seen: k.table.Applied()}
@@ -124,11 +129,23 @@ func (k *Keeper) leaveEmpty(ctx context.Context, log Log, keep time.Duration, pl
 		if empty {
 			log.Propose(ctx, cancel)
 		}
-	}
-	for _, grant := range k.takeUnmet() {
+	})
+	atOnce(k.takeUnmet(), func(grant table.Grant) {
 		if undo := k.undo(grant.UID, grant.Tokens); undo != nil {
 			log.Propose(ctx, *undo)
 		}
+	})
+}
+
+// atOnce does something with each of a list, with many of them at once: they may
+// all go to the disk together.
+func atOnce[T any](list []T, do func(T)) {
+	for some := range slices.Chunk(list, leaveBatch) {
+		var all sync.WaitGroup
+		for _, one := range some {
+			all.Go(func() { do(one) })
+		}
+		all.Wait()
 	}
 }
 
