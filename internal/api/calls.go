@@ -16,7 +16,8 @@ func calling(op wire.Op, allowed wire.Fields) func(*Handler, *exchange) error {
 			return err
 		}
 		x.operation = operation(op, &body)
-		ctx := x.request.Context()
+		ctx, release := untilLost(x.request.Context(), h.options.Lost)
+		defer release()
 		var rest rest
 		if x.out, rest, err = h.do(ctx, nil, op, &body, x.out); rest != nil {
 			x.out, err = rest(ctx, x.out)

@@ -1,10 +1,13 @@
 package api
 
 import (
+	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -47,8 +50,9 @@ func (l listener) Accept() (net.Conn, error) {
 type conn struct {
 	net.Conn
 
-	header   int       // bytes that a header may have
-	writable time.Time // when the deadline for writing was last set
+	header   int         // bytes that a header may have
+	writable time.Time   // when the deadline for writing was last set
+	cutOff   atomic.Bool // it has ended, and not since the client has closed its side
 
 	mu      sync.Mutex // guards the rest
 	reading bool       // a read is under way
@@ -76,6 +80,9 @@ func (c *conn) Read(p []byte) (int, error) {
 		n, err = c.Conn.Read(p)
 		c.mu.Lock()
 		c.reading = false
+		if err != nil && err != io.EOF && !errors.Is(err, os.ErrDeadlineExceeded) {
+			c.cutOff.Store(true)
+		}
 		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || !c.wanted.IsZero() && time.Until(c.wanted) <= 0 {
 			return n, err
 		}
@@ -137,6 +144,35 @@ func (c *conn) SetWriteDeadline(time.Time) error { return nil }
 
 // SetDeadline is SetReadDeadline.
 func (c *conn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
+
+// connKey is where the context of a request has its connection.
+type connKey struct{}
+
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// untilLost gives a context for a request of its own that ends as ctx does; but
+// with the cause lost, if the client has not said that it leaves by closing its
+// side of the connection. The function releases it.
+func untilLost(ctx context.Context, lost error) (context.Context, func()) {
+	c, ok := ctx.Value(connKey{}).(*conn)
+	if !ok || lost == nil {
+		return ctx, func() {}
+	}
+	until, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	unhook := context.AfterFunc(ctx, func() {
+		if c.cutOff.Load() {
+			cancel(lost)
+		} else {
+			cancel(context.Cause(ctx))
+		}
+	})
+	return until, func() {
+		unhook()
+		cancel(nil)
+	}
+}
 
 // CloseWrite lets net/http say that nothing more follows, and give the client
 // time to read a refusal before the connection is cut.

@@ -40,8 +40,9 @@ type Options struct {
 	// outlive it; zero means DefaultBindGrace.
 	BindGrace time.Duration
 
-	// Lost is the cause with which requests end when the connection of the
-	// stream that they came on ends; nil means context.Canceled.
+	// Lost is the cause with which calls end when the connection that they came
+	// on ends, unless the client has said that it leaves; nil means
+	// context.Canceled.
 	Lost error
 
 	// Limits bound what clients may use.

@@ -45,6 +45,7 @@ func NewServer(handler *Handler) *Server {
 			ReadTimeout:       limits.RequestTime,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    max(1, limits.Header-headerSlack),
+			ConnContext:       withConn,
 			ErrorLog:          slog.NewLogLogger(handler.options.Logger.Handler(), slog.LevelWarn),
 
 			DisableGeneralOptionsHandler: true, // its answer is no JSON

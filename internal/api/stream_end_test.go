@@ -104,6 +104,41 @@ func TestRequestsEndWithTheCauseThatTheConnectionWasLost(t *testing.T) {
 	}
 }
 
+// A request of its own ends likewise, when its connection is cut off; whoever
+// leaves closes only the client's side of it.
+func TestRequestsOfTheirOwnEndWithTheCauseThatTheConnectionWasLost(t *testing.T) {
+	lost := errors.New("lost")
+	cutOff := func(c *net.TCPConn) error { return errors.Join(c.SetLinger(0), c.Close()) }
+	for _, test := range []struct {
+		options Options
+		end     func(*net.TCPConn) error
+		want    error
+	}{
+		{Options{Lost: lost}, cutOff, lost},
+		{Options{Lost: lost}, (*net.TCPConn).CloseWrite, context.Canceled},
+		{Options{}, cutOff, context.Canceled},
+	} {
+		service := stubborn{openStore(t), make(chan context.Context, 1), make(chan error)}
+		s := openOver(t, service, test.options)
+		c, err := net.Dial("tcp", s.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		const body = `{"uid":"v","keys":"a","wait":1000}`
+		fmt.Fprintf(c, "POST /lock HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		ctx := soon(t, service.asked)
+		if err := test.end(c.(*net.TCPConn)); err != nil {
+			t.Fatal(err)
+		}
+		soon(t, ctx.Done())
+		if got := context.Cause(ctx); got != test.want {
+			t.Errorf("the cause is %v, want %v", got, test.want)
+		}
+		service.answer <- context.Cause(ctx)
+	}
+}
+
 // panicking is a service that cannot even refuse.
 type panicking struct{ holdfast.Service }
 

@@ -139,6 +139,7 @@ func newLink(p *peers, node raft.ServerAddress) *link {
 			if err != nil {
 				return nil, err
 			}
+			endAbruptly(c)
 			return l.add(c)
 		},
 		Protocols:           protocols,
@@ -172,22 +173,23 @@ func (l *link) close() {
 	l.conns = nil
 	l.mu.Unlock()
 	for c := range conns {
-		abort(c.Conn)
+		c.Conn.Close()
 	}
 	l.client.Close()
 }
 
-// abort closes a connection so that what is still on its way there is not
-// delivered any more: it is asked elsewhere, and must not be done after that has
-// been answered.
-func abort(c net.Conn) {
+// endAbruptly has a connection end without a goodbye, whether it is closed or
+// this process is killed: so the other node can tell that from a client that
+// leaves, for whom only one side is closed. And what is still on its way there
+// is not delivered any more: it is asked elsewhere, and must not be done after
+// that has been answered.
+func endAbruptly(c net.Conn) {
 	if secured, ok := c.(*tls.Conn); ok {
 		c = secured.NetConn()
 	}
 	if tcp, ok := c.(interface{ SetLinger(seconds int) error }); ok {
 		tcp.SetLinger(0)
 	}
-	c.Close()
 }
 
 func (c *conn) Close() error {

@@ -3,6 +3,7 @@ package raftstore
 import (
 	"context"
 	"errors"
+	"net"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -117,9 +118,57 @@ func TestWhatIsAskedElsewhereDoesNotArrive(t *testing.T) {
 		if _, err := ours.Write([]byte("a request")); err != nil {
 			t.Error(err)
 		}
-		abort(ours)
+		endAbruptly(ours)
+		ours.Close()
 		if n, err := theirs.Read(make([]byte, 20)); n > 0 || !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("%d bytes arrive, and %v", n, err)
 		}
 	})
+}
+
+// lingering is a connection that says for how long it is to linger.
+type lingering struct {
+	net.Conn
+	seconds chan int
+}
+
+func (l lingering) SetLinger(seconds int) error {
+	l.seconds <- seconds
+	return nil
+}
+
+// only is a network of one connection.
+type only struct {
+	network
+	conn net.Conn
+}
+
+func (o only) Dial(context.Context, string) (net.Conn, error) { return o.conn, nil }
+
+// A node that is killed says no goodbye for the clients whose requests it has
+// passed on: what its system does with the connections must not look like one.
+func TestWhatIsPassedOnEndsAbruptly(t *testing.T) {
+	here, there := net.Pipe()
+	seconds := make(chan int, 1)
+	l := newLink(&peers{identity: &identity{Cluster: "c", ID: "a"}, network: only{conn: lingering{here, seconds}}}, "b@there:1")
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		l.client.Check(t.Context(), []string{"x"})
+	}()
+	if _, err := readLine(there); err != nil {
+		t.Fatal(err)
+	}
+	there.Write([]byte("ok\n"))
+	select {
+	case n := <-seconds:
+		if n != 0 {
+			t.Errorf("it lingers for %d s", n)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("it lingers")
+	}
+	there.Close()
+	l.close()
+	<-answered
 }

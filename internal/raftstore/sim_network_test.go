@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -198,8 +199,8 @@ func (p *port) crash(heardAfter time.Duration) {
 	delete(p.network.listeners, p.address)
 	p.network.mu.Unlock()
 	for c := range conns {
-		c.in.fail(syscall.ECONNRESET, 0)
 		c.out.fail(syscall.ECONNRESET, heardAfter)
+		c.in.fail(syscall.ECONNRESET, 0)
 	}
 }
 
@@ -238,6 +239,7 @@ func (l *simListener) Addr() net.Addr { return name(l.port.address) }
 type simConn struct {
 	port    *port
 	in, out *flow
+	abrupt  atomic.Bool // Close takes back what has not arrived yet
 }
 
 // add notes the connection with its port, if that still lives.
@@ -262,14 +264,17 @@ func (c *simConn) CloseWrite() error {
 	return nil
 }
 
-// SetLinger lets Close take back what has not arrived yet.
 func (c *simConn) SetLinger(int) error {
-	c.out.takeBack()
+	c.abrupt.Store(true)
 	return nil
 }
 
 func (c *simConn) Close() error {
-	c.out.end()
+	if c.abrupt.Load() {
+		c.out.takeBack()
+	} else {
+		c.out.end()
+	}
 	c.in.fail(net.ErrClosed, 0)
 	c.port.mu.Lock()
 	delete(c.port.conns, c)
@@ -342,9 +347,14 @@ func (f *flow) takeBack() {
 	after := f.link.delay()
 	f.network.mu.Unlock()
 	f.mu.Lock()
-	f.parts = nil
+	broken := f.err != nil
+	if !broken {
+		f.parts = nil
+	}
 	f.mu.Unlock()
-	f.fail(syscall.ECONNRESET, after)
+	if !broken {
+		f.fail(syscall.ECONNRESET, after)
+	}
 }
 
 func (f *flow) write(b []byte) (int, error) {
