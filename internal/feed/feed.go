@@ -2,8 +2,8 @@
 // few thousand are kept, so that a watcher can resume; one that is slower
 // than that is told of the gap, and never holds up the store.
 //
-// Whoever resumes has watched before. So while nobody watches, and nobody has
-// for as many events as are kept, none are: they are only counted.
+// Whoever resumes has watched before, or is expected. So while nobody watches,
+// and nobody has for as many events as are kept, none are: they are only counted.
 package feed
 
 import (
@@ -97,6 +97,14 @@ func (f *Feed) Renew() {
 
 // Close ends all watchers, who learn that the service is not available.
 func (f *Feed) Close() { f.closeOne.Do(func() { close(f.closed) }) }
+
+// Expect keeps events from now on for somebody who is about to watch, and has
+// yet to find out from where on.
+func (f *Feed) Expect() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.spare = Kept
+}
 
 // Watch follows the events that req asks for: those after the moment of the
 // call, or after the one with the ID req.After. See [holdfast.Service].

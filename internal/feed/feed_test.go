@@ -98,6 +98,17 @@ func TestAGapIsTold(t *testing.T) {
 	}
 }
 
+// Who has yet to find out from where on to watch misses nothing meanwhile.
+func TestWhoIsExpectedMissesNothing(t *testing.T) {
+	f := New()
+	from := f.Next() - 1
+	f.Expect()
+	f.Publish(event("x", "a"))
+	if got := take(t, f.Watch(t.Context(), holdfast.WatchRequest{After: from}), 1); got[0].Key != "x" {
+		t.Errorf("%+v", got)
+	}
+}
+
 // What nobody can resume to is not kept: nothing before the first watcher, and
 // nothing later than so long after the last one. Its IDs are counted all the
 // same, so that the gap is told.

@@ -34,6 +34,7 @@ func (s *Store) Watch(ctx context.Context, req holdfast.WatchRequest) (iter.Seq2
 	if err := s.hearEvents(ctx); err != nil {
 		return nil, err
 	}
+	s.feed.Expect()
 	if req, err = s.fromNowOn(ctx, req); err != nil {
 		s.watcherGone()
 		return nil, err
