@@ -156,8 +156,11 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 // with the cause lost, if the client has not said that it leaves by closing its
 // side of the connection. The function releases it.
 func untilLost(ctx context.Context, lost error) (context.Context, func()) {
+	if lost == nil {
+		return ctx, func() {}
+	}
 	c, ok := ctx.Value(connKey{}).(*conn)
-	if !ok || lost == nil {
+	if !ok {
 		return ctx, func() {}
 	}
 	until, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
