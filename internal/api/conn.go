@@ -11,15 +11,9 @@ import (
 	"time"
 )
 
-const (
-	// writeTimeout is how long a client may at least take to receive what was
-	// written, before it counts as one that does not read.
-	writeTimeout = 30 * time.Second
-
-	// slack is how much longer than that it may turn out to be, so that not
-	// every write has to set a timer.
-	slack = 10 * time.Second
-)
+// writeTimeout is how long a client has at least to receive what was written,
+// before it counts as one that does not read; at most twice as long.
+const writeTimeout = 20 * time.Second
 
 // listener gives connections that look after their deadlines, and on which
 // net/http refuses in JSON.
@@ -50,9 +44,9 @@ func (l listener) Accept() (net.Conn, error) {
 type conn struct {
 	net.Conn
 
-	header   int         // bytes that a header may have
-	writable time.Time   // when the deadline for writing was last set
-	cutOff   atomic.Bool // it has ended, and not since the client has closed its side
+	header int         // bytes that a header may have
+	timed  bool        // a deadline for writing is set, which may have passed
+	cutOff atomic.Bool // it has ended, and not since the client has closed its side
 
 	mu      sync.Mutex // guards the rest
 	reading bool       // a read is under way
@@ -119,23 +113,42 @@ func (c *conn) set() error {
 }
 
 // Write writes p, or, if p is a refusal of net/http's own, that refusal in
-// JSON. A client that does not read what it asked for must not keep a goroutine
-// for ever, and so every write has from writeTimeout to writeTimeout + slack.
+// JSON.
 func (c *conn) Write(p []byte) (int, error) {
-	if now := time.Now(); now.Sub(c.writable) > slack {
-		if err := c.Conn.SetWriteDeadline(now.Add(writeTimeout + slack)); err != nil {
-			return 0, err
-		}
-		c.writable = now
-	}
 	status := ownRefusal(p)
 	if status == 0 {
-		return c.Conn.Write(p)
+		return c.write(p)
 	}
-	if _, err := c.Conn.Write(jsonRefusal(status, p, c.header)); err != nil {
+	if _, err := c.write(jsonRefusal(status, p, c.header)); err != nil {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// write writes p. A client that does not read what it asked for must not keep a
+// goroutine for ever; but to set a deadline for each write, or only to look at
+// the clock, costs more than most are worth. So the deadline is that of a write
+// before, and only when it has passed does this one get a time of its own.
+func (c *conn) write(p []byte) (int, error) {
+	if !c.timed {
+		if err := c.giveTime(); err != nil {
+			return 0, err
+		}
+	}
+	n, err := c.Conn.Write(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		if err = c.giveTime(); err == nil {
+			var rest int
+			rest, err = c.Conn.Write(p[n:])
+			n += rest
+		}
+	}
+	return n, err
+}
+
+func (c *conn) giveTime() error {
+	c.timed = true
+	return c.Conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 }
 
 // SetWriteDeadline does nothing. net/http calls it after every request, to

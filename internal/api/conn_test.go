@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"testing"
@@ -9,10 +10,12 @@ import (
 	"time"
 )
 
+// never is a deadline that does not come.
+const never = 0
+
 // A read ends at the deadline that was asked for last, whatever was asked for
 // before it, in the middle of it, and whatever is really set.
 func TestReadDeadlines(t *testing.T) {
-	const never = 0
 	past := -time.Since(time.Unix(1, 0))
 	for _, c := range []struct {
 		name   string
@@ -78,6 +81,55 @@ func TestReadDeadlines(t *testing.T) {
 				}
 				if n, err := on.Read(buffer); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) != c.end {
 					t.Fatalf("%d, %v after %v", n, err, time.Since(began))
+				}
+			})
+		})
+	}
+}
+
+// One who asks for much and reads nothing does not keep its goroutine; one who
+// reads in time gets everything, however long ago the last write was.
+func TestWriteDeadlines(t *testing.T) {
+	const unread = -1
+	for _, c := range []struct {
+		name       string
+		idle, read time.Duration // before the write, and from then until it is read
+		end        time.Duration // when it fails; zero if it does not
+	}{
+		{"read at once", 0, 0, 0},
+		{"read in time", 0, writeTimeout, 0},
+		{"not read", 0, unread, 2 * writeTimeout},
+		{"not read, later", writeTimeout - time.Second, unread, writeTimeout + time.Second},
+		{"read in time after an hour", time.Hour, writeTimeout - time.Second, 0},
+		{"not read after an hour", time.Hour, unread, writeTimeout},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				near, far := net.Pipe()
+				defer near.Close()
+				defer far.Close()
+				on := &conn{Conn: near}
+				read := func(after time.Duration, n int) {
+					time.Sleep(after)
+					io.ReadFull(far, make([]byte, n))
+				}
+				go read(0, 4)
+				if n, err := on.Write([]byte("once")); n != 4 || err != nil {
+					t.Fatalf("%d, %v", n, err)
+				}
+				time.Sleep(c.idle)
+				if err := on.SetWriteDeadline(time.Now().Add(-time.Second)); err != nil { // as net/http does
+					t.Fatal(err)
+				}
+				go read(0, 2)
+				if c.read != unread {
+					go read(c.read, 3)
+				}
+				began := time.Now()
+				n, err := on.Write([]byte("again"))
+				if took := time.Since(began); c.end == 0 && (n != 5 || err != nil) ||
+					c.end != 0 && (n != 2 || !errors.Is(err, os.ErrDeadlineExceeded) || took != c.end) {
+					t.Errorf("%d, %v after %v", n, err, took)
 				}
 			})
 		})

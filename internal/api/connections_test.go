@@ -303,46 +303,6 @@ func TestAClientThatGoesAwayOnAConnectionUsedBeforeLeavesTheLine(t *testing.T) {
 	s.inLine("a")
 }
 
-// One who asks for much and reads nothing does not keep its goroutine. The
-// time for writing is cut short here.
-func TestAClientThatDoesNotReadIsCutOff(t *testing.T) {
-	c := &stuckConn{}
-	written := &conn{Conn: c}
-	before := time.Now()
-	if _, err := written.Write([]byte("x")); err != nil {
-		t.Fatal(err)
-	}
-	if left := c.deadline.Sub(before); left < writeTimeout || left > writeTimeout+2*slack {
-		t.Errorf("%v to write", left)
-	}
-	// It is not set for every write, and net/http cannot take it back.
-	first := c.deadline
-	if _, err := written.Write([]byte("x")); err != nil {
-		t.Fatal(err)
-	}
-	if err := written.SetWriteDeadline(time.Time{}); err != nil || c.deadline != first {
-		t.Errorf("changed from %v to %v, %v", first, c.deadline, err)
-	}
-	// Once the slack has passed, it is.
-	written.writable = written.writable.Add(-2 * slack)
-	c.deadline = time.Time{}
-	if _, err := written.Write([]byte("x")); err != nil {
-		t.Fatal(err)
-	}
-	if left := c.deadline.Sub(before); left < writeTimeout {
-		t.Errorf("%v to write later", left)
-	}
-}
-
-// stuckConn records the deadline for writing.
-type stuckConn struct {
-	net.Conn
-	deadline time.Time
-}
-
-func (c *stuckConn) Write(p []byte) (int, error)        { return len(p), nil }
-func (c *stuckConn) SetWriteDeadline(t time.Time) error { c.deadline = t; return nil }
-
 // After a refusal net/http says that nothing more follows, and waits a little
 // before it cuts the connection, so that a client that is still sending can
 // read it.
