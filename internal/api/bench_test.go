@@ -24,7 +24,7 @@ import (
 // Both are served to 64 clients over loopback, each with a connection and a
 // key of its own, by turns, so that the ratio is that of one run:
 //
-//	go test -run '^$' -bench Pairs -benchtime 100000x -count 4 ./internal/api
+//	go test -run '^$' -bench Pairs -benchtime 100000x -count 8 ./internal/api
 //
 // With memory it is the whole service; with no store, every request granted
 // at once, it is what stands in this package and in internal/wire.
