@@ -32,6 +32,7 @@ func within(t *testing.T, run func(t *testing.T, w *world)) {
 		w.network.serve(t, "one", w.store)
 		w.client = w.network.client(t, "one")
 		run(t, w)
+		w.network.slow(0) // what a server says as it stops must not outlast the test
 	})
 }
 

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -158,6 +160,8 @@ type wire struct {
 	count   int // which connection of the network it is
 	in, out net.Conn
 	answers bool // what is written here is what a server says
+
+	deadline atomic.Pointer[time.Time] // for writing
 }
 
 func (w *wire) isCut() bool {
@@ -169,6 +173,9 @@ func (w *wire) isCut() bool {
 func (w *wire) Read(p []byte) (int, error) { return w.in.Read(p) }
 
 func (w *wire) Write(p []byte) (int, error) {
+	if by := w.deadline.Load(); by != nil && !by.IsZero() && time.Until(*by) <= 0 {
+		return 0, os.ErrDeadlineExceeded // at once, however long an answer takes
+	}
 	if w.answers {
 		time.Sleep(w.network.answersTake())
 	} else {
@@ -187,11 +194,14 @@ func (w *wire) CloseWrite() error {
 	return w.out.Close()
 }
 
-func (w *wire) Close() error                       { return errors.Join(w.in.Close(), w.out.Close()) }
-func (w *wire) LocalAddr() net.Addr                { return name("local") }
-func (w *wire) RemoteAddr() net.Addr               { return name("remote") }
-func (w *wire) SetReadDeadline(t time.Time) error  { return w.in.SetReadDeadline(t) }
-func (w *wire) SetWriteDeadline(t time.Time) error { return w.out.SetWriteDeadline(t) }
+func (w *wire) Close() error                      { return errors.Join(w.in.Close(), w.out.Close()) }
+func (w *wire) LocalAddr() net.Addr               { return name("local") }
+func (w *wire) RemoteAddr() net.Addr              { return name("remote") }
+func (w *wire) SetReadDeadline(t time.Time) error { return w.in.SetReadDeadline(t) }
+func (w *wire) SetWriteDeadline(t time.Time) error {
+	w.deadline.Store(&t)
+	return w.out.SetWriteDeadline(t)
+}
 func (w *wire) SetDeadline(t time.Time) error {
 	return errors.Join(w.SetReadDeadline(t), w.SetWriteDeadline(t))
 }
