@@ -13,7 +13,7 @@ import (
 
 // writeTimeout is how long a client has at least to receive what was written,
 // before it counts as one that does not read; at most twice as long.
-const writeTimeout = 20 * time.Second
+const writeTimeout = 40 * time.Second
 
 // listener gives connections that look after their deadlines, and on which
 // net/http refuses in JSON.
