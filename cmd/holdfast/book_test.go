@@ -6,8 +6,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"holdfast/internal/freeport"
 )
 
 // TestBook does what the pages of the documentation say, with the real
@@ -185,20 +185,14 @@ func openTerminal(t *testing.T) (ours, theirs *os.File) {
 	return ours, theirs
 }
 
-var portsTaken sync.Map // by all pages
-
-// port gives the free port that stands for one of the page. It is below those
-// that systems give out by themselves, so that none of these takes it.
+// port gives the free port that stands for one of the page.
 func (s *shell) port(shown string) string {
-	for s.ports[shown] == "" {
-		port := strconv.Itoa(10000 + rand.IntN(20000))
-		if _, taken := portsTaken.LoadOrStore(port, true); taken {
-			continue
+	if s.ports[shown] == "" {
+		port, err := freeport.Get()
+		if err != nil {
+			s.t.Fatal(err)
 		}
-		if listener, err := net.Listen("tcp", "localhost:"+port); err == nil {
-			listener.Close()
-			s.ports[shown] = port
-		}
+		s.ports[shown] = strconv.Itoa(port)
 	}
 	return s.ports[shown]
 }

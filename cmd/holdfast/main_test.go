@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"holdfast/internal/freeport"
 )
 
 // patience is how long anything in a script may take that takes no time.
@@ -207,12 +209,9 @@ func usage(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func freePort(ts *testscript.TestScript, neg bool, args []string) {
-	listener, err := net.Listen("tcp", "localhost:0")
+	port, err := freeport.Get()
 	ts.Check(err)
-	defer listener.Close()
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	ts.Check(err)
-	ts.Setenv(args[0], port)
+	ts.Setenv(args[0], strconv.Itoa(port))
 }
 
 func name(ts *testscript.TestScript, neg bool, args []string) {

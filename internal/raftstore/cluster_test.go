@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"holdfast"
 	"holdfast/client"
 	"holdfast/internal/api"
+	"holdfast/internal/freeport"
 )
 
 // node is a node of a cluster in this process, with its API on a port.
@@ -27,12 +29,11 @@ type node struct {
 // freeAddress gives an address that nobody listens on.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Get()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 }
 
 // newNode gives a node that has not been started. It joins the cluster that

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"holdfast/internal/freeport"
 )
 
 // patience bounds every wait for a server.
@@ -115,12 +117,11 @@ func (s *Server) Args(args ...string) { s.args = append(s.args, args...) }
 // FreePort gives a TCP port that nobody listens on.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Get()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return port
 }
 
 // Start starts the process, again if it was ended, and comes back when it

@@ -15,6 +15,7 @@ import (
 
 	"holdfast"
 	"holdfast/client"
+	"holdfast/internal/freeport"
 )
 
 // cluster gives a deployment of so many nodes, and a spare one that comes and
@@ -24,7 +25,7 @@ func cluster(nodes int) func(Site) (*Deployment, error) {
 		d := &Deployment{dir: s.Dir, program: s.Program, Forwards: true}
 		c := &mesh{site: s, d: d}
 		for i := range nodes + 1 { // the last one is the spare
-			port, err := freePort()
+			port, err := freeport.Get()
 			if err != nil {
 				return nil, err
 			}
@@ -78,7 +79,7 @@ func (c *mesh) linkFrom(i int) error {
 		}
 		fmt.Fprintln(&hosts, at, name)
 	}
-	port, err := freePort()
+	port, err := freeport.Get()
 	if err != nil {
 		return err
 	}

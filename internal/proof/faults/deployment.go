@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"holdfast/client"
+	"holdfast/internal/freeport"
 )
 
 // Deployment is what harm is done to: processes that serve one state, and the
@@ -72,7 +72,7 @@ func (s Site) durable() (*Deployment, error) {
 // redis is three servers over one Redis that loses nothing when it dies.
 func (s Site) redis() (*Deployment, error) {
 	d := &Deployment{dir: s.Dir, program: s.Program}
-	port, err := freePort()
+	port, err := freeport.Get()
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (s Site) redis() (*Deployment, error) {
 
 // serve adds a server with these arguments.
 func (d *Deployment) serve(s Site, name string, args ...string) (*Process, error) {
-	port, err := freePort()
+	port, err := freeport.Get()
 	if err != nil {
 		return nil, err
 	}
@@ -156,19 +156,6 @@ func ready(ctx context.Context, url string) error {
 		return fmt.Errorf("%s answers %s", url, response.Status)
 	}
 	return nil
-}
-
-// freePort gives a port that nobody listens on, and that no connection is given
-// while its process is down, as the system gives those from 32768 on.
-func freePort() (port int, err error) {
-	for range 100 {
-		port = 10_000 + rand.IntN(20_000)
-		var l net.Listener
-		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
-			return port, l.Close()
-		}
-	}
-	return 0, err
 }
 
 // link adds a link.
