@@ -7,7 +7,6 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,19 +33,10 @@ type process struct {
 	ended chan struct{}
 }
 
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	port, err := freeport.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-}
-
 // newProcess gives a node that is not running yet.
 func newProcess(t testing.TB, id string, join string) *process {
 	t.Helper()
-	api, listen, dir := freeAddr(t), freeAddr(t), t.TempDir()
+	api, listen, dir := freeport.Address(t), freeport.Address(t), t.TempDir()
 	_, port, _ := net.SplitHostPort(api)
 	p := &process{t: t, id: id, url: "http://" + api, link: newLink(t, listen), log: filepath.Join(dir, "log")}
 	p.args = []string{"serve", "-H", "127.0.0.1", "-p", port, "--data-dir", filepath.Join(dir, "data"),

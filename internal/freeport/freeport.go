@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"testing"
 )
 
 var given sync.Map
@@ -26,4 +27,14 @@ func Get() (port int, err error) {
 		}
 	}
 	return 0, err
+}
+
+// Address gives an address for a test with a port of Get.
+func Address(t testing.TB) string {
+	t.Helper()
+	port, err := Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,25 +25,15 @@ type node struct {
 	stop    func() // the whole node; harmless twice
 }
 
-// freeAddress gives an address that nobody listens on.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	port, err := freeport.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-}
-
 // newNode gives a node that has not been started. It joins the cluster that
 // the nodes are of, if there are any.
 func newNode(t *testing.T, id, dir string, join ...*node) *node {
 	t.Helper()
-	n := &node{t: t, url: "http://" + freeAddress(t)}
+	n := &node{t: t, url: "http://" + freeport.Address(t)}
 	n.options = Options{
 		Dir: dir, Logger: slog.New(slog.DiscardHandler), KeepPlaces: 500 * time.Millisecond,
 		Node: &Node{
-			ID: id, PeerAddr: freeAddress(t), API: n.url, ElectionTimeout: time.Second, // the machine may be busy
+			ID: id, PeerAddr: freeport.Address(t), API: n.url, ElectionTimeout: time.Second, // the machine may be busy
 			Serve: serveLeading, network: &cable{},
 		},
 	}
@@ -287,7 +276,7 @@ func TestANodeMoves(t *testing.T) {
 	_, others := leaderOf(t, nodes)
 	moving := others[0]
 	moving.stop()
-	moving.options.Node.PeerAddr = freeAddress(t)
+	moving.options.Node.PeerAddr = freeport.Address(t)
 	moving.start()
 	awaitVoters(t, nodes...)
 	c, err := nodes[0].Cluster(t.Context())
