@@ -158,6 +158,19 @@ func (c *conn) SetWriteDeadline(time.Time) error { return nil }
 // SetDeadline is SetReadDeadline.
 func (c *conn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
 
+// CloseWrite lets net/http say that nothing more follows, and give the client
+// time to read a refusal before the connection is cut.
+func (c *conn) CloseWrite() error { return closeWrite(c.Conn) }
+
+// closeWrite closes the server's side of a connection, if that can be done.
+func closeWrite(c net.Conn) error {
+	half, ok := c.(interface{ CloseWrite() error })
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return half.CloseWrite()
+}
+
 // connKey is where the context of a request has its connection.
 type connKey struct{}
 
@@ -188,17 +201,4 @@ func untilLost(ctx context.Context, lost error) (context.Context, func()) {
 		unhook()
 		cancel(nil)
 	}
-}
-
-// CloseWrite lets net/http say that nothing more follows, and give the client
-// time to read a refusal before the connection is cut.
-func (c *conn) CloseWrite() error { return closeWrite(c.Conn) }
-
-// closeWrite closes the server's side of a connection, if that can be done.
-func closeWrite(c net.Conn) error {
-	half, ok := c.(interface{ CloseWrite() error })
-	if !ok {
-		return errors.ErrUnsupported
-	}
-	return half.CloseWrite()
 }
