@@ -22,9 +22,10 @@ the keys back.
 
 Two things make this safe. Pass on the ctx that the work is given: it ends
 before anybody else can hold the keys, when the servers cannot be reached, and
-with the next extension, when somebody has released them by force. And show the version to whatever the key
-guards, if it can compare: versions only grow, so that it can refuse one who
-comes late. A ctx can stop work, but not a packet that is already on its way.
+with the next extension, when somebody has released them by force. And show the
+version to whatever the key guards, if it can compare: versions only grow, so
+that it can refuse one who comes late. A ctx can stop work, but not a packet
+that is already on its way.
 
 How to ask is said by options: [Wait] for how long to stand in line, or not at
 all; [Note] for what others see who are refused; [Exp] for how long the keys
