@@ -72,11 +72,12 @@ row() {
 	for name in memory redis durable always; do
 		echo "$(median "$dir/$name.pairs") $(median "$dir/$name.fair")"
 	done | awk -v title="$title" '
+		function ratio(a, b) { return b ? a / b : 0 } # nothing at all may come in a short time
 		{ pairs[NR] = $1; fair[NR] = " (" $2 ")" }
 		END {
 			printf "%-32s %14s %14s %6.2f %14s %14s %6.2f\n", title,
-				pairs[1] fair[1], pairs[2] fair[2], pairs[1] / pairs[2],
-				pairs[3] fair[3], pairs[4] fair[4], pairs[3] / pairs[4]
+				pairs[1] fair[1], pairs[2] fair[2], ratio(pairs[1], pairs[2]),
+				pairs[3] fair[3], pairs[4] fair[4], ratio(pairs[3], pairs[4])
 		}'
 }
 
