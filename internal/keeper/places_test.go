@@ -160,6 +160,19 @@ func TestARefusalIsTheLastWord(t *testing.T) {
 				p.Errorf("answer: %v, %v", a.Grant, a.err)
 			}
 		},
+		"everybody is sent away, and it is granted, before it is left": func(p *place) {
+			answer := p.ask(p.Context(), time.Second)
+			p.before(func(cmd *table.Command) error {
+				if cmd.Op == table.Cancel {
+					p.keeper.SendAway()
+					p.keeper.Apply(freeing())
+				}
+				return nil
+			})
+			if a := <-answer; a.err != nil || a.Tokens[0].Version != 2 || a.Exp == 0 {
+				p.Errorf("answer: %v, %v", a.Grant, a.err)
+			}
+		},
 		"it cannot be left": func(p *place) {
 			p.before(func(cmd *table.Command) error {
 				if cmd.Op == table.Cancel {

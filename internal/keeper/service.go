@@ -202,16 +202,18 @@ func (s *Service) later(putInOrder func()) {
 }
 
 // leave takes one request from a call, and the call out of the line when that
-// was the last one. It says who was in the way. SentAway says that the call
-// was over already: if it has no grant, its place is there still. Others says
-// that the same request waits on there, and is the only one to hear of a grant.
+// was the last one. It says who was in the way. SentAway says that the call or
+// the place was over already: if it has no grant, the place may be there still,
+// or was granted after all had been sent away. Others says that the same request
+// waits on there, and is the only one to hear of a grant.
 func (s *Service) leave(ctx context.Context, c *call) (blockers []holdfast.Blocker, sentAway, others bool, err error) {
 	cancel, blockers, over := s.keeper.detach(c)
 	if cancel == nil {
 		return blockers, over, !over, nil
 	}
 	r, err := s.log.Propose(context.WithoutCancel(ctx), *cancel)
-	return r.Blockers, false, s.keeper.detached(c), err
+	sentAway = err == nil && len(r.Blockers) == 0 // a place in line has somebody in its way
+	return r.Blockers, sentAway, s.keeper.detached(c), err
 }
 
 // unheard undoes a grant of which its client does not hear (rule 9), and gives

@@ -83,7 +83,7 @@ type Outcome struct {
 	Freed  []holdfast.Released // Force: the holds that it ended
 
 	Place    uint64             // InLine: the place, also when the same request already stood there. Refused: that of the same request, if it stands in line
-	Blockers []holdfast.Blocker // Refused, and Cancel: who was in the way. Exp is not filled in: the table knows no time
+	Blockers []holdfast.Blocker // Refused, and Cancel unless nobody stood there: who was in the way. Exp is not filled in: the table knows no time
 	Cycle    []holdfast.Link    // Deadlock
 
 	OverLimit string // Limited: which limit, in words
