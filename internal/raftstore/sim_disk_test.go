@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"syscall"
+	"testing"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -180,16 +182,20 @@ func (d *simDisk) DeleteRange(from, to uint64) error {
 		return syscall.ENOSPC
 	}
 	return d.write(func(k *simKept) {
-		for index := from; index <= to; index++ {
+		// The log may have become another one since the range was chosen: a
+		// snapshot of this node drops entries beside one that comes from the leader.
+		first, last := max(from, k.first), min(to, k.last)
+		for index := first; index <= last; index++ {
 			delete(k.entries, index)
 		}
 		switch {
 		case len(k.entries) == 0:
 			k.first, k.last = 0, 0
-		case from <= k.first:
-			k.first = to + 1
+		case first > last:
+		case first == k.first:
+			k.first = last + 1
 		default:
-			k.last = from - 1
+			k.last = first - 1
 		}
 	})
 }
@@ -282,4 +288,40 @@ func (s *simSink) Close() error {
 		})
 		k.snapshots = slices.Clone(k.snapshots[:min(2, len(k.snapshots))])
 	})
+}
+
+// The simulated log drops what the real one does, also when it has become another
+// one since the range was chosen.
+func TestSimulatedLogDropsAsTheRealOne(t *testing.T) {
+	for _, drop := range [][2]uint64{{1, 36}, {1, 99}, {1, 100}, {90, 102}, {100, 104}, {100, 109}, {105, 109}, {105, 200}, {1, 200}, {110, 120}, {109, 105}} {
+		real, err := openDir(Options{Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer real.close()
+		var bounds [2][2]uint64
+		for i, log := range []raft.LogStore{real.logs, newSimDisk(rand.New(rand.NewPCG(1, 1)))} {
+			for index := uint64(100); index < 110; index++ {
+				if err := log.StoreLog(&raft.Log{Index: index, Term: 1}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := log.DeleteRange(drop[0], drop[1]); err != nil {
+				t.Fatal(err)
+			}
+			first, _ := log.FirstIndex()
+			last, _ := log.LastIndex()
+			bounds[i] = [2]uint64{first, last}
+			if first > 0 {
+				for _, index := range bounds[i] {
+					if err := log.GetLog(index, &raft.Log{}); err != nil {
+						t.Errorf("dropping %v: entry %d of %v: %v", drop, index, bounds[i], err)
+					}
+				}
+			}
+		}
+		if bounds[0] != bounds[1] {
+			t.Errorf("dropping %v leaves %v, and %v in the simulation", drop, bounds[0], bounds[1])
+		}
+	}
 }
