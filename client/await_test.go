@@ -3,7 +3,10 @@ package client
 import (
 	"context"
 	"net/url"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"holdfast"
 	"holdfast/internal/wire"
@@ -49,6 +52,55 @@ func TestWhoAsksWritesWhatCannotGetStuck(t *testing.T) {
 				t.Errorf("it writes itself: %v", itself)
 			}
 		})
+	}
+}
+
+// One timer looks after all calls, and each has its own time.
+func TestEachCallIsLateAtItsOwnTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := unconnected()
+		s.writing = true
+		began := time.Now()
+		var all sync.WaitGroup
+		for _, wait := range []time.Duration{time.Minute, 0, 10 * time.Second, time.Second, time.Hour} {
+			all.Go(func() {
+				call := posting(wire.OpUnlock, holdfast.UnlockRequest{}, wire.AppendUnlock)
+				body := call.body
+				call.body = func(dst []byte) ([]byte, time.Duration) { dst, _ = body(dst); return dst, wait }
+				sent, err := s.send(call)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				s.heard.Add(1) // so that it is not silent
+				if _, trouble := s.await(t.Context(), call, sent); trouble == nil || !trouble.OutcomeUnknown {
+					t.Errorf("answer: %v", trouble)
+				}
+				if took := time.Since(began); took != wait+answerWithin {
+					t.Errorf("late after %v, not %v", took, wait+answerWithin)
+				}
+			})
+			synctest.Wait()
+		}
+		all.Wait()
+		if len(s.calls) != 0 || s.missing != 5 {
+			t.Errorf("%d calls, %d answers missing", len(s.calls), s.missing)
+		}
+	})
+}
+
+// The answers before the one that ends the connection are given; whoever waits
+// for another hears when it is closed.
+func TestAnAnswerToNobodyEndsTheConnection(t *testing.T) {
+	s := unconnected()
+	one, two := &sent{answer: make(chan wire.Answer, 1)}, &sent{answer: make(chan wire.Answer, 1)}
+	s.calls = map[uint64]*sent{1: one, 2: two}
+	err := s.handOut([]wire.Answer{{Head: wire.Head{ID: 1}}, {Body: []byte(`{"error":"invalid","message":"m"}`)}, {Head: wire.Head{ID: 2}}})
+	if holdfast.ErrorCode(err) != holdfast.CodeInvalid {
+		t.Errorf("error: %v", err)
+	}
+	if len(one.answer) != 1 || len(two.answer) != 0 || s.calls[1] != nil || s.calls[2] != two {
+		t.Errorf("%d and %d answers, calls left: %v", len(one.answer), len(two.answer), s.calls)
 	}
 }
 

@@ -28,6 +28,12 @@ const fullMessage = 64 << 10
 // takes as many. What is beyond goes as a request of its own.
 const streamCalls = 4096
 
+// manyCalls is how many are gathered into a message before it goes out: with
+// fewer the messages cost more than the calls in them, and with more the server
+// has nothing to do until all have been gathered, and nobody here until all have
+// been answered. With 256 goroutines it makes a third more than all together.
+const manyCalls = 32
+
 // shortMessage is how many bytes go into the buffer of any connection from which
 // the server has taken all that was written before.
 const shortMessage = 4 << 10
@@ -41,16 +47,19 @@ type stream struct {
 	doubt  atomic.Uint64 // what heard was when a hold could not be extended, plus one; zero if that never was
 	work   sync.WaitGroup
 	beat   *time.Timer
+	spare  sync.Pool // *sent: that have been answered, to be used again
 
 	mu       sync.Mutex
 	calls    map[uint64]*sent // that have no answer yet, by id
-	spare    []*sent          // that have been answered, to be used again
+	overdue  *time.Timer      // looks for those that get none in time; nil until the first call
+	due      time.Time        // when it does so next; zero if it does not
 	last     uint64           // id given
 	full     [][]byte         // messages that wait to be written, and take no more requests
 	body     []byte           // of the call that was sent last, for its room
 	unsent   []byte           // requests that wait after them, as an array not closed yet
 	count    int              // of them
 	texts    [][]byte         // what is being written, for its room
+	waiting  []*sent          // for a message of answers, for its room; of the reader
 	room     []byte           // for what waits while something is being written
 	writing  bool             // somebody writes
 	written  uint64           // the last id that was, or is being, written
@@ -64,9 +73,13 @@ type stream struct {
 // sent is a call that waits for its answer.
 type sent struct {
 	id     uint64
-	answer chan wire.Answer // one without ID says that there will be none
-	limit  *time.Timer      // for the server
+	answer chan wire.Answer // without a Status: the connection has ended; see also late
+	limit  time.Time        // for the server
+	heard  uint64           // messages and pongs before it was sent
 }
+
+// late is the Status of an answer that did not come in time.
+const late = -1
 
 // newStream takes over a connection.
 func newStream(server *url.URL, socket *websocket.Conn) *stream {
@@ -116,6 +129,9 @@ func (s *stream) close(err error) {
 	s.err = err
 	calls := s.calls
 	s.calls = nil
+	if s.overdue != nil {
+		s.overdue.Stop()
+	}
 	close(s.over)
 	s.mu.Unlock()
 	s.beat.Stop()
@@ -174,16 +190,14 @@ func (s *stream) send(call *call) (*sent, error) {
 	if s.body = body; cap(body) > keptBuffer {
 		s.body = nil
 	}
-	var it *sent
-	if n := len(s.spare); n > 0 {
-		it, s.spare = s.spare[n-1], s.spare[:n-1]
-		it.limit.Reset(answerWithin + wait)
-	} else {
-		it = &sent{answer: make(chan wire.Answer, 1), limit: time.NewTimer(answerWithin + wait)}
-	}
 	s.last++
-	it.id = s.last
+	it, ok := s.spare.Get().(*sent)
+	if !ok {
+		it = &sent{answer: make(chan wire.Answer, 1)}
+	}
+	it.id, it.limit, it.heard = s.last, time.Now().Add(answerWithin+wait), s.heard.Load()
 	s.calls[it.id] = it
+	s.lookAt(it.limit)
 	s.put(len(body))
 	s.unsent = wire.AppendCall(s.unsent, it.id, call.op, call.bind, body)
 	if s.unhindered() {
@@ -212,12 +226,34 @@ func (s *stream) wakeWriter() {
 	}
 }
 
-// answered says that a call has been answered, and can be used again.
-func (s *stream) answered(call *sent) {
-	call.limit.Stop()
+// lookAt has the calls looked at then, unless that is done before. One timer for
+// all costs each of them next to nothing.
+func (s *stream) lookAt(limit time.Time) {
+	if s.due.IsZero() || limit.Before(s.due) {
+		s.due = limit
+		if s.overdue == nil {
+			s.overdue = time.AfterFunc(time.Until(limit), s.lookAtLimits)
+			return
+		}
+		s.overdue.Reset(time.Until(limit))
+	}
+}
+
+// lookAtLimits tells those who wait for an answer that did not come in time.
+func (s *stream) lookAtLimits() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.spare = append(s.spare, call)
+	now := time.Now()
+	s.due = time.Time{}
+	for id, call := range s.calls {
+		if call.limit.After(now) {
+			s.lookAt(call.limit)
+			continue
+		}
+		delete(s.calls, id)
+		s.missing++
+		call.answer <- wire.Answer{Head: wire.Head{Status: late}}
+	}
 }
 
 // put makes room for one more request, of about so many bytes.
@@ -242,10 +278,15 @@ func closed(requests []byte, count int) []byte {
 	return append(requests, ']')
 }
 
-// withdraw asks the server to give up a call.
+// withdraw asks the server to give up a call, and soon to answer it if it has
+// not.
 func (s *stream) withdraw(id uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if call := s.calls[id]; call != nil {
+		call.limit = time.Now().Add(linger)
+		s.lookAt(call.limit)
+	}
 	if s.err == nil {
 		s.put(0)
 		s.unsent = wire.AppendCancel(s.unsent, id)
@@ -321,8 +362,8 @@ func (s *stream) writeOut() {
 	}
 }
 
-// gather lets the others run until nobody has more to ask, or a message is
-// full: one with many requests costs little more than one with one.
+// gather lets the others run until nobody has more to ask, or there are many
+// calls: one message with many costs little more than one with one.
 func (s *stream) gather() {
 	const enough = 8
 	before := 0
@@ -330,7 +371,7 @@ func (s *stream) gather() {
 		s.mu.Lock()
 		count, full := s.count, len(s.full) > 0
 		s.mu.Unlock()
-		if count == before || full {
+		if count == before || count >= manyCalls || full {
 			return
 		}
 		before = count
@@ -367,22 +408,32 @@ func (s *stream) read() {
 }
 
 // handOut gives answers to those who wait for them.
-func (s *stream) handOut(answers []wire.Answer) error {
+func (s *stream) handOut(answers []wire.Answer) (err error) {
+	waiting := s.waiting[:0]
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, answer := range answers {
 		if answer.ID == 0 {
-			return fmt.Errorf("it did not understand: %w", wire.ReadError(answer.Body))
+			err = fmt.Errorf("it did not understand: %w", wire.ReadError(answer.Body))
+			break
 		}
-		if call, waits := s.calls[answer.ID]; waits {
+		call, waits := s.calls[answer.ID]
+		if waits {
 			delete(s.calls, answer.ID)
-			call.answer <- answer
 		} else if s.missing > 0 {
 			s.missing--
 		}
+		waiting = append(waiting, call)
 	}
-	if s.retiring && len(s.calls) == 0 {
-		return errClosed
+	if err == nil && s.retiring && len(s.calls) == 0 {
+		err = errClosed
 	}
-	return nil
+	s.mu.Unlock() // each of them is about to lock it
+	for i, call := range waiting {
+		if call != nil {
+			call.answer <- answers[i]
+		}
+	}
+	clear(waiting)
+	s.waiting = waiting
+	return err
 }
