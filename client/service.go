@@ -33,20 +33,14 @@ func (c *Client) lock(ctx context.Context, req asked) (holdfast.Grant, time.Dura
 		return holdfast.Grant{}, 0, err
 	}
 	normal.Exp = req.Exp
-	wait := normal.Wait
-	var began instant
-	if wait > 0 {
-		began = now()
-	}
+	end := time.Now().Add(normal.Wait) // it stands still with a machine that is suspended, as the deadline of ctx does
 	call := &call{
 		method: http.MethodPost,
 		path:   "lock",
 		op:     wire.OpLock,
 		bind:   req.bind,
 		body: func(dst []byte) ([]byte, time.Duration) {
-			if wait > 0 {
-				normal.Wait = max(0, wait-began.since())
-			}
+			normal.Wait = max(0, time.Until(end))
 			return wire.AppendLock(dst, normal), normal.Wait
 		},
 		grants: true,
