@@ -25,8 +25,9 @@ const (
 	maxUnsent = 1 << 20
 
 	// maxBatch is how many bytes of answers are gathered while a message is
-	// worked through.
-	maxBatch = 64 << 10
+	// worked through: some thirty, so that the client goes on with them while
+	// the others are made.
+	maxBatch = 4 << 10
 
 	// farewell is how long a client may take to close its side.
 	farewell = time.Second
