@@ -57,6 +57,9 @@ type stream struct {
 	heard atomic.Uint64 // messages and pongs
 	batch answers       // of the reader
 
+	tasks chan task    // for workers that have nothing to do
+	idle  atomic.Int32 // how many they are
+
 	mu      sync.Mutex
 	changed sync.Cond                          // for those who wait for room, or for the end of all calls
 	calls   map[uint64]context.CancelCauseFunc // under way, by id
@@ -92,7 +95,10 @@ func (h *Handler) openStream(x *exchange) error {
 	if err != nil {
 		return holdfast.Invalid("Upgrade: %v", err)
 	}
-	s := &stream{handler: h, id: x.id, socket: socket, calls: map[uint64]context.CancelCauseFunc{}, tied: map[tie]time.Time{}}
+	s := &stream{
+		handler: h, id: x.id, socket: socket,
+		calls: map[uint64]context.CancelCauseFunc{}, tied: map[tie]time.Time{}, tasks: make(chan task),
+	}
 	s.changed.L = &s.mu
 	s.ctx, s.end = context.WithCancelCause(context.WithoutCancel(x.request.Context()))
 	h.streams.run(s)
@@ -113,6 +119,7 @@ func (s *stream) run() {
 		s.changed.Wait()
 	}
 	s.mu.Unlock()
+	close(s.tasks)
 	s.handler.ties.loosen(s)
 }
 
@@ -284,29 +291,11 @@ func (s *stream) start(began time.Time, call wire.Request, rest rest) {
 	case full:
 		s.batch.refuse(call.ID, &holdfast.Error{Code: holdfast.CodeLimit, Message: "too many requests are under way on this connection"})
 	default:
-		go s.finish(ctx, withdraw, began, &call, rest)
+		s.hand(task{ctx, withdraw, began, call, rest})
 		return
 	}
 	if withdraw != nil {
 		withdraw(nil)
-	}
-}
-
-// finish carries out a request on a goroutine of its own.
-func (s *stream) finish(ctx context.Context, withdraw context.CancelCauseFunc, began time.Time, call *wire.Request, rest rest) {
-	a := scratch.Get().(*answers)
-	if rest == nil {
-		rest = s.answer(ctx, began, call, nil, a)
-	}
-	if rest != nil {
-		s.answer(ctx, began, call, rest, a)
-	}
-	if withdraw != nil {
-		withdraw(nil)
-	}
-	s.send(a, call.ID)
-	if cap(a.text) <= keptBuffer {
-		scratch.Put(a)
 	}
 }
 
