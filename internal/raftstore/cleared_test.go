@@ -16,13 +16,13 @@ import (
 )
 
 // fullLog gives a log of entries 4 to 8, on a disk from which none can be dropped.
-func fullLog(closing context.Context) (cleared, *simDisk) {
+func fullLog(closing context.Context) (*cleared, *simDisk) {
 	memory := newSimDisk(rand.New(rand.NewPCG(1, 1)))
 	for index := uint64(4); index <= 8; index++ {
 		memory.StoreLog(&raft.Log{Index: index})
 	}
 	memory.keeps = true
-	return cleared{newLogWriter(memory), closing, slog.New(slog.DiscardHandler)}, memory
+	return &cleared{logWriter: newLogWriter(memory), closing: closing, logger: slog.New(slog.DiscardHandler)}, memory
 }
 
 func TestALogIsClearedOnceThereIsRoom(t *testing.T) {
@@ -39,6 +39,27 @@ func TestALogIsClearedOnceThereIsRoom(t *testing.T) {
 		}
 		if last, _ := memory.LastIndex(); last != 0 {
 			t.Errorf("it goes on to %d", last)
+		}
+	})
+}
+
+func TestTheEndOfALogIsReplacedOnceThereIsRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, memory := fullLog(t.Context())
+		memory.keeps, memory.room = false, 5
+		if err := log.StoreLogs([]*raft.Log{{Index: 9}}); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("behind the end: %v", err)
+		}
+		if err := log.DeleteRange(6, 8); err != nil {
+			t.Error(err)
+		}
+		began := time.Now()
+		time.AfterFunc(time.Minute, func() { memory.set(func(d *simDisk) { d.room = 7 }) })
+		if err := log.StoreLogs([]*raft.Log{{Index: 6}, {Index: 7}}); err != nil || time.Since(began) < time.Minute {
+			t.Errorf("in the place of others: %v after %v", err, time.Since(began))
+		}
+		if err := log.StoreLogs([]*raft.Log{{Index: 8}}); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("behind the new end: %v", err)
 		}
 	})
 }
@@ -97,6 +118,47 @@ func TestANodeThatCouldNotClearItsLogGoesOn(t *testing.T) {
 		late.disk.set(func(d *simDisk) { d.keeps = false })
 		w.within("it catches up", level)
 		write()
+		w.within("it keeps up", level)
+		w.end()
+	})
+}
+
+// A leader that was cut off wrote what nobody else has. Its disk is full when it
+// is sent what the others wrote instead.
+func TestANodeThatCouldNotReplaceTheEndOfItsLogGoesOn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1, 3, false)
+		old := w.leader()
+		has := func(n *simNode) uint64 { return n.living().raft.AppliedIndex() }
+		write := func(n *simNode) {
+			if _, err := n.living().propose(context.Background(), table.Command{Op: table.Raise, Floor: 1}); err != nil {
+				t.Error(err)
+			}
+		}
+		write(old)
+		heal := w.cut(func(from, to int) bool { return from == old.index || to == old.index })
+		last, _ := old.disk.LastIndex()
+		go old.living().propose(context.Background(), table.Command{Op: table.Raise, Floor: 2})
+		w.within("its log goes on", func() bool { now, _ := old.disk.LastIndex(); return now > last })
+		var leader *simNode
+		w.within("another one leads", func() bool {
+			for _, n := range w.nodes[:3] {
+				if n != old && n.living().leading.Load() {
+					leader = n
+				}
+			}
+			return leader != nil
+		})
+		write(leader)
+		old.disk.set(func(d *simDisk) { d.room = last })
+		heal()
+		w.within("the end of its log is dropped", func() bool { now, _ := old.disk.LastIndex(); return now == last })
+		write(leader)
+		time.Sleep(time.Second)
+		old.disk.set(func(d *simDisk) { d.room = 0 })
+		level := func() bool { return has(old) == has(leader) }
+		w.within("it catches up", level)
+		write(leader)
 		w.within("it keeps up", level)
 		w.end()
 	})

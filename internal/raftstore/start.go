@@ -206,7 +206,7 @@ func (s *Store) config(id raft.ServerID) *raft.Config {
 // run starts raft. A directory without any state becomes that of a cluster of
 // these founders; without them it waits for a leader to tell.
 func (s *Store) run(config *raft.Config, transport raft.Transport, founders ...raft.Server) error {
-	cache, err := raft.NewLogCache(512, cleared{s.disk.log, s.ctx, s.options.Logger})
+	cache, err := raft.NewLogCache(512, &cleared{logWriter: s.disk.log, closing: s.ctx, logger: s.options.Logger})
 	if err != nil {
 		return err
 	}
