@@ -257,10 +257,10 @@ func plainTokens(tokens []token) []holdfast.Token {
 
 // wanted is how keys are asked for.
 type wanted struct {
-	Shared bool    `help:"Share the keys with others who ask for them as shared."`
-	Limit  holders `placeholder:"N" help:"With --shared: at most N holders of a key."`
-	UID    string  `name:"uid" placeholder:"UID" help:"Owner of the hold; without it one that nobody else has."`
-	Note   string  `placeholder:"TEXT" help:"What it is for; shown to whoever is refused."`
+	Shared bool     `help:"Share the keys with others who ask for them as shared."`
+	Limit  holders  `placeholder:"N" help:"With --shared: at most N holders of a key."`
+	UID    nonEmpty `name:"uid" placeholder:"UID" help:"Owner of the hold; without it one that nobody else has."`
+	Note   string   `placeholder:"TEXT" help:"What it is for; shown to whoever is refused."`
 }
 
 // asks gives what is asked of each key.

@@ -34,11 +34,11 @@ func (c *lockCommand) Run() error {
 		return err
 	}
 	if c.UID == "" {
-		c.UID = newUID()
+		c.UID = nonEmpty(newUID())
 		fmt.Fprintln(os.Stderr, "uid", c.UID)
 	}
 	return c.call(func(ctx context.Context, locks *client.Client) error {
-		req := holdfast.LockRequest{UID: c.UID, Keys: asks, Exp: time.Duration(c.Exp), Wait: c.Wait, Note: c.Note}
+		req := holdfast.LockRequest{UID: string(c.UID), Keys: asks, Exp: time.Duration(c.Exp), Wait: c.Wait, Note: c.Note}
 		grant, err := locks.Lock(ctx, req)
 		if err != nil {
 			return err

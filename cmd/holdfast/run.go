@@ -123,7 +123,7 @@ func (c *runCommand) acquire(ctx context.Context, locks *client.Client) (*client
 	}
 	options := []client.Option{client.Exp(c.Exp), client.Note(c.Note)}
 	if c.UID != "" {
-		options = append(options, client.UID(c.UID))
+		options = append(options, client.UID(string(c.UID)))
 	}
 	endless := !c.NoWait && c.Wait == nil
 	if c.NoWait {
@@ -152,7 +152,7 @@ func (c *runCommand) tell(ctx context.Context, locks *client.Client) (stop func(
 		defer close(told)
 		for _, key := range c.Key {
 			lock, err := locks.Get(ctx, key)
-			if err != nil || len(lock.Holders) == 0 || lock.Holders[0].UID == c.UID {
+			if err != nil || len(lock.Holders) == 0 || lock.Holders[0].UID == string(c.UID) {
 				continue
 			}
 			holder := lock.Holders[0]

@@ -94,10 +94,10 @@ func (g *grant) UnmarshalText(text []byte) error {
 
 type tokenNewCommand struct {
 	authFile
-	Grant       []grant `sep:"none" placeholder:"PREFIX=VERB,…" help:"Allow the verbs on keys that begin so: lock, check, list, watch, force. May be given several times; of several that fit a key the longest prefix decides alone, and one without verbs is an exception. Behind the empty prefix, also admin and metrics."`
-	UID         string  `name:"uid" placeholder:"PREFIX" help:"Allow only uids that begin so."`
-	Certificate string  `placeholder:"NAME" help:"Make no token: let in whoever has a client certificate with this common name."`
-	Name        string  `arg:"" help:"Name for people, logs and revoke."`
+	Grant       []grant  `sep:"none" placeholder:"PREFIX=VERB,…" help:"Allow the verbs on keys that begin so: lock, check, list, watch, force. May be given several times; of several that fit a key the longest prefix decides alone, and one without verbs is an exception. Behind the empty prefix, also admin and metrics."`
+	UID         nonEmpty `name:"uid" placeholder:"PREFIX" help:"Allow only uids that begin so."`
+	Certificate nonEmpty `placeholder:"NAME" help:"Make no token: let in whoever has a client certificate with this common name."`
+	Name        string   `arg:"" help:"Name for people, logs and revoke."`
 }
 
 // Help is what stands between the usage line and the flags.
@@ -113,7 +113,7 @@ Without a grant nothing is allowed.`
 
 // Run adds an entry to the file, which it makes if there is none.
 func (c *tokenNewCommand) Run() error {
-	e := auth.Entry{Name: c.Name, Certificate: c.Certificate, UID: c.UID}
+	e := auth.Entry{Name: c.Name, Certificate: string(c.Certificate), UID: string(c.UID)}
 	for _, g := range c.Grant {
 		e.Grants = append(e.Grants, auth.Grant(g))
 	}

@@ -15,10 +15,10 @@ import (
 
 type watchCommand struct {
 	asking
-	Prefix string `complete:"@key" placeholder:"PREFIX" help:"Only keys that begin so."`
-	UID    string `name:"uid" placeholder:"UID" help:"Only what happens to this uid."`
-	After  uint64 `placeholder:"ID" help:"Begin behind the event with this id, if a server still knows what came then; without it from now on."`
-	JSON   bool   `name:"json" help:"Print each event as one line of JSON."`
+	Prefix string   `complete:"@key" placeholder:"PREFIX" help:"Only keys that begin so."`
+	UID    nonEmpty `name:"uid" placeholder:"UID" help:"Only what happens to this uid."`
+	After  uint64   `placeholder:"ID" help:"Begin behind the event with this id, if a server still knows what came then; without it from now on."`
+	JSON   bool     `name:"json" help:"Print each event as one line of JSON."`
 }
 
 // Help is what stands between the usage line and the flags.
@@ -34,7 +34,7 @@ as --patience.`
 // Run prints events until it is told to end.
 func (c *watchCommand) Run() error {
 	return c.call(func(ctx context.Context, locks *client.Client) error {
-		events, err := locks.Watch(ctx, holdfast.WatchRequest{Prefix: c.Prefix, UID: c.UID, After: c.After})
+		events, err := locks.Watch(ctx, holdfast.WatchRequest{Prefix: c.Prefix, UID: string(c.UID), After: c.After})
 		if err != nil {
 			return err
 		}
