@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"holdfast"
@@ -19,7 +20,8 @@ type extendCommand struct {
 // Help is what stands between the usage line and the flags.
 func (extendCommand) Help() string {
 	return `Prints the tokens of the holds that live on. If a token names no hold, the
-others are extended all the same, and the status is 76.`
+others are extended all the same, and the status is 76; as it is when no token
+is given and the owner holds nothing.`
 }
 
 // Run extends the holds.
@@ -38,8 +40,11 @@ func (c *extendCommand) Run() error {
 		if err != nil {
 			return err
 		}
-		if len(extension.Lost) > 0 {
+		switch {
+		case len(extension.Lost) > 0:
 			return notHeld(c.UID, token(extension.Lost[0]))
+		case len(extension.Tokens) == 0: // all that it holds is nothing any more
+			return &exit{statusLost, fmt.Sprintf("%q holds nothing, or not any more", c.UID)}
 		}
 		return nil
 	})
