@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -127,7 +128,11 @@ func read(response *http.Response, last bool) ([]byte, error) {
 
 // away is the trouble with a server that gave no answer.
 func away(server *url.URL, cause error) *trouble {
-	e := holdfast.Unavailable(cause, "%s does not answer: %v", server.Host, cause)
+	why := cause.Error()
+	if _, plain := errors.AsType[tls.RecordHeaderError](cause); plain {
+		why = "it speaks no TLS; is it at http://?"
+	}
+	e := holdfast.Unavailable(cause, "%s does not answer: %s", server.Host, why)
 	e.RetryAfter = 0
 	// Whose connection was never made has not heard the request.
 	op, ok := errors.AsType[*net.OpError](cause)

@@ -156,6 +156,8 @@ func refusal(ctx context.Context, locks *client.Client, err error) error {
 		return &exit{statusNotAcquired, "not acquired: " + e.Message}
 	case holdfast.CodeUnavailable:
 		return &exit{statusAway, "no server can serve: " + e.Message}
+	case holdfast.CodeUnauthenticated:
+		return &exit{statusRefused, e.Message + " (" + tokenVariable + ", --token)"}
 	default:
 		return &exit{statusRefused, e.Message}
 	}
