@@ -15,7 +15,7 @@ import (
 type lockCommand struct {
 	scripted
 	wanted
-	Exp  life          `placeholder:"DURATION" help:"How long the keys stay locked, such as 30s, if nobody extends the hold; without it as the server says."`
+	Exp  life          `placeholder:"DURATION" help:"How long the keys stay locked, such as 30s, if nobody extends the hold; without it as the server says, which is 1s if it was not told otherwise."`
 	Wait time.Duration `short:"w" placeholder:"DURATION" help:"Stand in line for so long, such as 30s; without it not at all."`
 	Key  []string      `arg:"" complete:"@key" help:"Key to lock."`
 }

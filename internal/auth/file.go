@@ -105,6 +105,9 @@ func (e entryJSON) entry() (Entry, error) {
 
 // Add adds an entry, or says why it cannot be.
 func (f *File) Add(e Entry) error {
+	if slices.ContainsFunc(f.Entries, func(other Entry) bool { return other.Name == e.Name }) {
+		return fmt.Errorf("%q is there already: revoke it first, or choose another name", e.Name)
+	}
 	longer := File{append(slices.Clone(f.Entries), e)}
 	if err := longer.valid(); err != nil {
 		return err
