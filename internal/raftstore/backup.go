@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -35,12 +36,21 @@ func (l Leading) Backup(ctx context.Context, w io.Writer) error {
 // what the log ends with may never have been answered, and is taken for
 // granted all the same.
 func BackupDir(dir string, w io.Writer) error {
-	if _, err := os.Stat(dir); err != nil {
+	// Opening makes what is missing, and a backup of nothing would be found out
+	// too late.
+	none := fmt.Errorf("%s is not a data directory with the state of a server", dir)
+	switch _, err := os.Stat(filepath.Join(dir, "log")); {
+	case errors.Is(err, os.ErrNotExist):
+		return none
+	case err != nil:
 		return fmt.Errorf("the data directory cannot be read: %w", err)
 	}
 	s, err := replay(Options{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
+	}
+	if s.disk.last == 0 {
+		return errors.Join(none, s.disk.close())
 	}
 	_, err = s.keeper.Snapshot().WriteTo(w)
 	return errors.Join(err, s.disk.close())

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -121,7 +122,26 @@ func TestADirectoryIsBackedUp(t *testing.T) {
 	if err := BackupDir(dir, &found); err != nil || !bytes.Equal(found.Bytes(), last.Bytes()) {
 		t.Errorf("%v, and %d bytes that should be %d", err, found.Len(), last.Len())
 	}
-	if err := BackupDir(filepath.Join(dir, "missing"), &found); err == nil {
-		t.Error("there is no such directory")
+}
+
+// A directory that holds no state is refused, and left as it is: whoever has
+// mistaken the name must not believe that the state is saved.
+func TestNoStateIsNotBackedUp(t *testing.T) {
+	empty, begun := t.TempDir(), t.TempDir()
+	d, err := openDisk(Options{Dir: begun, Logger: slog.New(slog.DiscardHandler)})
+	if err == nil {
+		err = d.close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{empty, filepath.Join(empty, "missing"), begun} {
+		var found bytes.Buffer
+		if err := BackupDir(dir, &found); err == nil || found.Len() > 0 {
+			t.Errorf("%s: %v, and %d bytes", dir, err, found.Len())
+		}
+	}
+	if made, err := os.ReadDir(empty); err != nil || len(made) > 0 {
+		t.Error(made, err)
 	}
 }
