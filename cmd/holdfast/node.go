@@ -71,7 +71,8 @@ func (c *serveCommand) joining() (*client.Client, error) {
 	if err != nil {
 		return nil, usageError("--join-cert, --join-key, --join-ca: " + err.Error())
 	}
-	join, err := client.Options{Token: string(c.JoinToken), TLS: secure}.New(strings.Split(string(c.Join), ",")...)
+	// Who asks in vain goes on asking, but soon says so.
+	join, err := client.Options{Patience: time.Second, Token: string(c.JoinToken), TLS: secure}.New(strings.Split(string(c.Join), ",")...)
 	if err != nil {
 		return nil, usageError("--join (JOIN): " + err.Error())
 	}

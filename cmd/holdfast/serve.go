@@ -113,6 +113,9 @@ func (c *serveCommand) Run() (err error) {
 	store, err := c.openStore(ctx, log, c.apiURL(listener.Addr()))
 	if err != nil {
 		listener.Close()
+		if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+			return nil // it was told to stop before there was a cluster to join
+		}
 		return err
 	}
 	defer func() { err = errors.Join(err, store.close()) }()

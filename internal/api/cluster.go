@@ -57,7 +57,7 @@ func (h *Handler) change(x *exchange, action, node string, do func(context.Conte
 
 func (h *Handler) mustBeCluster() error {
 	if h.options.Cluster == nil {
-		return &holdfast.Error{Code: holdfast.CodeNotFound, Message: "path: this server is not a node of a cluster"}
+		return &holdfast.Error{Code: holdfast.CodeNotFound, Message: "path: this server is not a node of a cluster: it was started without --node-id and --peer-addr"}
 	}
 	return nil
 }
