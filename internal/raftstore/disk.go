@@ -5,14 +5,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
 	"github.com/hashicorp/raft-wal/fs"
@@ -262,18 +259,4 @@ func newLife() uint64 {
 	var b [8]byte
 	rand.Read(b[:])
 	return binary.LittleEndian.Uint64(b[:])
-}
-
-// raftLogger gives raft's warnings to the store's logger.
-func raftLogger(logger *slog.Logger) hclog.Logger {
-	return hclog.New(&hclog.LoggerOptions{
-		Name: "raft", Level: hclog.Error, DisableTime: true, Output: lines{logger},
-	})
-}
-
-type lines struct{ logger *slog.Logger }
-
-func (l lines) Write(line []byte) (int, error) {
-	l.logger.Warn(strings.TrimSpace(string(line)))
-	return len(line), nil
 }
