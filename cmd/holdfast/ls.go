@@ -53,14 +53,30 @@ func printLocks(locks []holdfast.Lock) error {
 	for _, lock := range locks {
 		for _, h := range lock.Holders {
 			t.row(lock.Key, "held", h.UID, strconv.FormatUint(h.Version, 10), h.Mode.String(),
-				strconv.Itoa(h.Limit), t.duration(h.Exp), t.duration(h.Held), h.Note)
+				t.limit(h.Limit), t.duration(h.Exp), t.duration(h.Held), h.Note)
 		}
 		for _, w := range lock.Waiters {
-			t.row(lock.Key, "waits", w.UID, "0", w.Mode.String(),
-				strconv.Itoa(w.Limit), t.duration(0), t.duration(w.Waited), w.Note)
+			t.row(lock.Key, "waits", w.UID, t.none(), w.Mode.String(),
+				t.limit(w.Limit), t.none(), t.duration(w.Waited), w.Note)
 		}
 	}
 	return t.flush()
+}
+
+// none stands for what one who waits does not have, or a limit that is not
+// there.
+func (t *table) none() string {
+	if t.human {
+		return "-"
+	}
+	return "0"
+}
+
+func (t *table) limit(n int) string {
+	if n == 0 {
+		return t.none()
+	}
+	return strconv.Itoa(n)
 }
 
 // duration writes a time that something takes or took.
