@@ -74,9 +74,12 @@ func nameAudit(groups []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// isTerminal takes every character device for a terminal. That is wrong for
-// /dev/null, where it does not matter.
+// isTerminal takes every character device but /dev/null for a terminal.
 func isTerminal(file *os.File) bool {
 	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
 }
