@@ -203,7 +203,7 @@ func TestSystemdUnit(t *testing.T) {
 		t.Errorf("is killed after %d s, and stops within %v", within, stopTime)
 	}
 	for name, want := range map[string]string{
-		"Type": "notify", "Restart": "always", "DynamicUser": "yes", "NoNewPrivileges": "yes", "ProtectSystem": "strict",
+		"Type": "notify", "Restart": "always", "StartLimitIntervalSec": "0", "DynamicUser": "yes", "NoNewPrivileges": "yes", "ProtectSystem": "strict",
 		"ProtectHome": "yes", "PrivateTmp": "yes", "PrivateDevices": "yes", "CapabilityBoundingSet": "", "MemoryDenyWriteExecute": "yes",
 	} {
 		if len(unit[name]) != 1 || unit[name][0] != want {
