@@ -49,15 +49,17 @@ func (s *Store) present() bool {
 	if !s.admitted() || s.raft.LastIndex() < s.peers.identity.Since {
 		return false
 	}
-	if now := s.raft.ReloadableConfig(); now.HeartbeatTimeout == endless {
-		now.HeartbeatTimeout = s.options.Node.electionTimeout()
-		now.ElectionTimeout = now.HeartbeatTimeout
-		if err := s.raft.ReloadConfig(now); err != nil {
-			s.fail(err) // these are the timeouts of every other start
-			return false
-		}
+	if s.raft.ReloadableConfig().HeartbeatTimeout != endless {
+		return true
 	}
-	return true
+	err := s.reload(func(c *raft.ReloadableConfig) {
+		c.HeartbeatTimeout = s.options.Node.electionTimeout()
+		c.ElectionTimeout = c.HeartbeatTimeout
+	})
+	if err != nil {
+		s.fail(err) // these are the timeouts of every other start
+	}
+	return err == nil
 }
 
 // refuses says whether a message is none for this node, and answers it then.

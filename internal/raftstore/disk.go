@@ -54,6 +54,7 @@ func openDisk(options Options) (*disk, error) {
 		return nil, err
 	}
 	d := &disk{storage: kept, log: newLogWriter(kept.logs), life: newLife()}
+	d.log.most = options.SnapshotBytes
 	err = d.check(options)
 	if err == nil {
 		d.terms, err = newTerms(kept.stable)
@@ -115,8 +116,12 @@ func (d *disk) check(options Options) error {
 		}
 		d.members, d.last = newest.Configuration.Servers, newest.Index
 	}
+	snapshot := d.last
 	err = d.each(0, func(entry *raft.Log) (err error) {
 		d.last = entry.Index
+		if entry.Index > snapshot {
+			d.log.grow([]*raft.Log{entry})
+		}
 		switch entry.Type {
 		case raft.LogCommand:
 			_, _, _, err = header(entry.Data)
@@ -196,10 +201,13 @@ type logWriter struct {
 	began   atomic.Int64     // when, in ns of the process's own clock; zero while nothing is written
 	took    *stats.Histogram // how long writes took, failed ones too
 	entries atomic.Uint64    // that are on disk
+	grown   atomic.Int64     // bytes of entries since the last snapshot
+	most    int64            // after so many a snapshot should be taken
+	full    chan struct{}    // says that it should
 }
 
 func newLogWriter(logs raft.LogStore) *logWriter {
-	return &logWriter{LogStore: logs, took: stats.NewHistogram(stats.Quick)}
+	return &logWriter{LogStore: logs, took: stats.NewHistogram(stats.Quick), full: make(chan struct{}, 1)}
 }
 
 var processStart = time.Now()
@@ -223,6 +231,7 @@ func (w *logWriter) StoreLogs(entries []*raft.Log) error {
 	w.took.Since(began)
 	if err == nil {
 		w.entries.Add(uint64(len(entries)))
+		w.grow(entries)
 	}
 	return err
 }

@@ -133,7 +133,7 @@ func (m machine) carryOut(b *batch) {
 
 // Snapshot takes a snapshot in no time at all; see table.Snapshot.
 func (m machine) Snapshot() (raft.FSMSnapshot, error) {
-	return snapshot{m.s.keeper.Snapshot()}, nil
+	return snapshot{m.s.keeper.Snapshot(), m.s.disk.log.covered()}, nil
 }
 
 // Restore goes on with the table of a snapshot.
@@ -147,7 +147,10 @@ func (m machine) Restore(from io.ReadCloser) error {
 	return nil
 }
 
-type snapshot struct{ *table.Snapshot }
+type snapshot struct {
+	*table.Snapshot
+	covered func() // says that it is on disk
+}
 
 // Persist writes the snapshot out beside the running table.
 func (s snapshot) Persist(sink raft.SnapshotSink) error {
@@ -155,7 +158,11 @@ func (s snapshot) Persist(sink raft.SnapshotSink) error {
 		sink.Cancel()
 		return err
 	}
-	return sink.Close()
+	if err := sink.Close(); err != nil {
+		return err
+	}
+	s.covered()
+	return nil
 }
 
 // Release has nothing to do: memory that nobody uses is collected.

@@ -36,7 +36,7 @@ func TestASnapshotIsWrittenWithoutHurry(t *testing.T) {
 		}
 		began := time.Now()
 		sink := &slowSink{}
-		if err := (snapshot{held.Snapshot()}).Persist(sink); err != nil {
+		if err := (snapshot{held.Snapshot(), func() {}}).Persist(sink); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(began); sink.pieces < 2 || took != time.Duration(2*sink.pieces)*time.Second {

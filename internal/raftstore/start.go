@@ -197,7 +197,7 @@ func (s *Store) config(id raft.ServerID) *raft.Config {
 	config := raft.DefaultConfig()
 	config.LocalID = id
 	config.SnapshotThreshold = s.options.SnapshotEvery
-	config.TrailingLogs = s.options.SnapshotEvery / 4
+	config.TrailingLogs = s.options.trailing()
 	config.Logger = raftLogger(s.options.Logger)
 	config.NoLegacyTelemetry = true
 	return config

@@ -42,6 +42,11 @@ type Options struct {
 	// Zero means 65,536.
 	SnapshotEvery uint64
 
+	// SnapshotBytes is after how many bytes of entries one is taken all the
+	// same, so that the log stays below about one and a half times of it. Zero
+	// means 512 MiB.
+	SnapshotBytes int64
+
 	// Limits are how much there may be, while this node leads.
 	Limits table.Limits
 
@@ -64,7 +69,14 @@ func (o *Options) setDefaults() {
 	if o.SnapshotEvery == 0 {
 		o.SnapshotEvery = 1 << 16
 	}
+	if o.SnapshotBytes == 0 {
+		o.SnapshotBytes = 512 << 20
+	}
 }
+
+// trailing is how many entries a snapshot leaves in the log, for nodes that are
+// a little behind.
+func (o *Options) trailing() uint64 { return o.SnapshotEvery / 4 }
 
 // Node says which node of a cluster a store is.
 type Node struct {
@@ -121,6 +133,7 @@ type Store struct {
 	term    atomic.Uint64 // in which that is so, or was
 	mayVote atomic.Bool   // see admitted
 	members chan struct{} // see membership
+	setting sync.Mutex    // see reload
 
 	ctx     context.Context // ends with Close
 	close   context.CancelFunc
@@ -164,6 +177,7 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 	s.done.Go(s.lead)
 	s.done.Go(s.write)
 	s.done.Go(s.losePatience)
+	s.done.Go(s.shorten)
 	if s.peers != nil {
 		s.serveNodes()
 		return s, nil
