@@ -255,6 +255,17 @@ func TestWhoWaitsForWhomIsDrawnTheLongestChainFirst(t *testing.T) {
 	p.is(`[...document.querySelectorAll("#waits circle")].map((c) => (c.getAttribute("cx") - 9) / 20).join("")`, `"0123101"`)
 }
 
+func TestWhoWaitsForSeveralOwnersIsToldApart(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	s.lock("one", "", "k")
+	s.lock("two", "", "l")
+	s.waits("both", "", "k", "l")
+	p := s.browse(desktop).live()
+	p.shows("waits-facts", "1 owner in 1 chain")
+	p.shows("waits", "and 1 other owner · ")
+}
+
 // A line of thousands is drawn in part, and not by recursion.
 func TestManyWaitersAreDrawnInPart(t *testing.T) {
 	t.Parallel()

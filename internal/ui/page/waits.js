@@ -121,7 +121,7 @@ function why({ why, others, behind, depth }, x, y, most) {
     const words = depth > 1 ? `${count(behind, "owner")} behind, ${depth} deep` : `${count(behind, "owner")} behind`;
     return svg("text", { x, y, class: "why" }, words);
   }
-  const tail = `${others.length > 0 ? ` and ${count(others.length, "other")}` : ""} · ${duration(why.waited)}`;
+  const tail = `${others.length > 0 ? ` and ${count(others.length, "other owner")}` : ""} · ${duration(why.waited)}`;
   const key = svg("tspan", {}, shortened(why.key, Math.max(6, most - tail.length - 5)));
   return svg("text", { x, y, class: "why" }, "for ", key, tail, svg("title", {}, why.key));
 }
