@@ -18,7 +18,7 @@ type accessSettings struct {
 	TLSCert       nonEmpty   `group:"access" name:"tls-cert" placeholder:"FILE" variable:"TLS_CERT" help:"Certificate (PEM), with those that lead to its authority. With it the service speaks TLS only. Files that change are read anew."`
 	TLSKey        nonEmpty   `group:"access" name:"tls-key" placeholder:"FILE" variable:"TLS_KEY" help:"Key (PEM) of the certificate."`
 	TLSClientCA   nonEmpty   `group:"access" name:"tls-client-ca" placeholder:"FILE" variable:"TLS_CLIENT_CA" help:"Authorities (PEM) whose certificates clients may show."`
-	TLSClientAuth clientAuth `group:"access" name:"tls-client-auth" default:"required" placeholder:"WORD" variable:"TLS_CLIENT_AUTH" help:"With --tls-client-ca: required lets in nobody without a certificate, optional leaves that to --auth-file; without it required."`
+	TLSClientAuth clientAuth `group:"access" name:"tls-client-auth" default:"required" placeholder:"WORD" complete:"required,optional" variable:"TLS_CLIENT_AUTH" help:"With --tls-client-ca: required lets in nobody without a certificate, optional leaves that to --auth-file; without it required."`
 
 	AuthFile nonEmpty `group:"access" placeholder:"FILE" variable:"AUTH_FILE" help:"File with the tokens that are let in, and what each may do; holdfast token edits it. Without it everybody may do everything."`
 	Insecure bool     `group:"access" variable:"INSECURE" help:"Let other machines in without asking who they are."`

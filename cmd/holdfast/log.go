@@ -11,8 +11,8 @@ import (
 
 // logging is what is logged, and in which form.
 type logging struct {
-	LogLevel  logLevel  `group:"log" default:"info" placeholder:"LEVEL" variable:"LOG_LEVEL" help:"What is logged at least: debug, info, warn or error; without it info. Audit lines always are."`
-	LogFormat logFormat `group:"log" placeholder:"FORMAT" variable:"LOG_FORMAT" help:"text or json; without it text on a terminal, JSON otherwise."`
+	LogLevel  logLevel  `group:"log" default:"info" placeholder:"LEVEL" complete:"debug,info,warn,error" variable:"LOG_LEVEL" help:"What is logged at least: debug, info, warn or error; without it info. Audit lines always are."`
+	LogFormat logFormat `group:"log" placeholder:"FORMAT" complete:"text,json" variable:"LOG_FORMAT" help:"text or json; without it text on a terminal, JSON otherwise."`
 	AccessLog bool      `group:"log" variable:"ACCESS_LOG" help:"Log every request, at level info."`
 }
 
