@@ -13,6 +13,7 @@ import (
 type lsCommand struct {
 	scripted
 	UID    nonEmpty `name:"uid" placeholder:"UID" help:"Only keys on which this uid holds or waits."`
+	Waited bool     `help:"Only keys that somebody waits for."`
 	Prefix string   `arg:"" optional:"" complete:"@key" help:"Only keys that begin so."`
 }
 
@@ -27,7 +28,7 @@ waits), mode, limit (0 for none), what is left, since when, note.`
 // Run lists the keys, page by page.
 func (c *lsCommand) Run() error {
 	return c.call(func(ctx context.Context, locks *client.Client) error {
-		req := holdfast.ListRequest{Prefix: c.Prefix, UID: string(c.UID), Limit: holdfast.MaxPage}
+		req := holdfast.ListRequest{Prefix: c.Prefix, UID: string(c.UID), Waited: c.Waited, Limit: holdfast.MaxPage}
 		var all []holdfast.Lock
 		for {
 			page, err := locks.List(ctx, req)
