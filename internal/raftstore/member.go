@@ -27,6 +27,10 @@ const (
 
 	askAgainEvery = 200 * time.Millisecond
 	lookEvery     = time.Second // for being removed
+
+	// unheardFor is how long a node that enters waits for the leader before it
+	// says that it does: its address may be wrong, or closed.
+	unheardFor = 5 * time.Second
 )
 
 // errAlone is the refusal of what only a cluster can do.
@@ -320,6 +324,11 @@ func (s *Store) change(ask func() raft.IndexFuture) error {
 func (s *Store) enter() bool {
 	q := question{Op: askJoin, ID: s.peers.identity.ID, Peer: s.peers.address}
 	trouble := ""
+	defer time.AfterFunc(unheardFor, func() {
+		if s.raft.LastContact().IsZero() {
+			s.options.Logger.Warn("no leader has reached this node yet", "at", q.Peer)
+		}
+	}).Stop()
 	for said := false; ; said = true {
 		if s.present() && s.votes() {
 			if said {

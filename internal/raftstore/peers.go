@@ -84,7 +84,7 @@ func (n tcp) Dial(ctx context.Context, address string) (net.Conn, error) {
 func (p *peers) listen() error {
 	var err error
 	if p.listens, err = p.network.Listen(p.at); err != nil {
-		return fmt.Errorf("cannot listen for the other nodes: %w", err)
+		return fmt.Errorf("cannot listen for the other nodes: %w; --peer-listen says where, if it is not where they reach this one", err)
 	}
 	p.closing, p.close = context.WithCancel(context.Background())
 	p.raft, p.api = newInlet(p.listens.Addr(), p.closing), newInlet(p.listens.Addr(), p.closing)

@@ -145,6 +145,7 @@ func (s *Store) identify(ctx context.Context, found *identity) (*identity, error
 		return found, s.sameCluster(ctx, found)
 	case node.Join == nil:
 		founder := &identity{Cluster: rand.Text()[:16], ID: node.ID, Founder: true}
+		s.options.Logger.Info("beginning a cluster, since there is none to join", "node", founder.ID, "cluster", founder.Cluster)
 		return founder, founder.write(dir)
 	case len(s.disk.members) > 0:
 		return nil, fmt.Errorf("the data directory %s has a state of its own; a node that joins a cluster begins with an empty one", dir)
@@ -167,7 +168,7 @@ func (s *Store) sameCluster(ctx context.Context, found *identity) error {
 	defer cancel()
 	other, err := s.options.Node.Join.Cluster(ctx)
 	if err == nil && other.Name != found.Cluster {
-		return fmt.Errorf("the data directory %s is of a node of cluster %s, and cannot join cluster %s", s.options.Dir, found.Cluster, other.Name)
+		return fmt.Errorf("the data directory %s is of a node of cluster %s, and cannot join cluster %s; a node that joins begins with an empty one", s.options.Dir, found.Cluster, other.Name)
 	}
 	return nil
 }
