@@ -26,7 +26,7 @@ type benchCommand struct {
 
 // Help is what stands between the usage line and the flags.
 func (benchCommand) Help() string {
-	return `Puts a server under load, and tells how much it bore:
+	return `Try it:
 
     holdfast bench --clients 64 --duration 5s
     holdfast bench --clients 64 --keys shared
