@@ -17,7 +17,9 @@ if not w.granted then
   tidy(names)
 end
 local answer
-if not w.granted then
+if w.servers[server] ~= ticket then -- the server counted as dead, and its waiters have just left
+  answer = {'gone'}
+elseif not w.granted then
   answer = nameBlockers(w, {'left'})
   if why ~= 'look' then part(w, server) end
 elseif why == 'over' then

@@ -1,0 +1,82 @@
+package redisstore
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"holdfast"
+	"holdfast/internal/feed"
+	"holdfast/internal/redistest"
+)
+
+// bare is a store that does nothing by itself: no sign of life, no message.
+func bare(t testing.TB, server *redistest.Server, id string) *Store {
+	t.Helper()
+	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{server.Addr()}, DisableCache: true, ForceSingleClient: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	s := &Store{
+		root: []string{"{holdfast}:"}, scripts: theScripts, id: id,
+		options: Options{Timeout: time.Minute}, feed: feed.New(), counts: newCounts(),
+	}
+	s.client.Store(&client)
+	return s
+}
+
+// stands puts a request in line, and gives its place.
+func (s *Store) stands(t testing.TB, uid, key, ticket string) string {
+	t.Helper()
+	answer, err := s.ask([]string{uid, "60000", "", s.id + " " + ticket + " 60000", "", "x", key})
+	if err != nil || status(answer) != wordWaiting {
+		t.Fatalf("%s does not stand in line: %v %v", uid, answer, err)
+	}
+	place, _ := answer[1].ToString()
+	return place
+}
+
+// A server that counts as dead comes back with the end of a wait, before
+// anybody has taken its waiters out of the line: they leave it once, not twice.
+func TestWhoeverLeavesLateLeavesOnce(t *testing.T) {
+	for name, life := range map[string]time.Duration{
+		"in line":               time.Minute,
+		"let in at this moment": 20 * time.Millisecond,
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := redistest.Start(t)
+			s := bare(t, server, "slow")
+			if _, err := s.ask([]string{"a", strconv.FormatInt(life.Milliseconds(), 10), "", "", "", "x", "k"}); err != nil {
+				t.Fatal(err)
+			}
+			place := s.stands(t, "b", "k", "1")
+			time.Sleep(min(2*life, time.Second/10))
+			server.Do("ZADD", "{holdfast}:servers", "1", "slow")
+			answer, err := s.run(t.Context(), s.scripts.leave, place, "slow", "1", "over")
+			if err != nil || status(answer) != wordGone {
+				t.Errorf("the answer: %v %v", answer, err)
+			}
+			f := fields{must(t, s, s.scripts.count)}
+			if holds, waiters := f.number(), f.number(); holds > 1 || waiters != 0 {
+				t.Errorf("%d holds, %d waiters", holds, waiters)
+			}
+			must(t, s, s.scripts.force, "k", "")
+			server.Do("DEL", "{holdfast}:expired")
+			if left := server.Do("KEYS", "*"); left != "{holdfast}:last" {
+				t.Errorf("left behind: %s", left)
+			}
+		})
+	}
+}
+
+func must(t testing.TB, s *Store, script *rueidis.Lua, args ...string) []rueidis.RedisMessage {
+	t.Helper()
+	answer, err := s.run(t.Context(), script, args...)
+	if err != nil {
+		t.Fatalf("%v: %v", err, err.(*holdfast.Error).Cause)
+	}
+	return answer
+}
