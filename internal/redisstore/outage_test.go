@@ -55,6 +55,7 @@ func TestWhoeverLeavesLateLeavesOnce(t *testing.T) {
 			place := s.stands(t, "b", "k", "1")
 			time.Sleep(min(2*life, time.Second/10))
 			server.Do("ZADD", "{holdfast}:servers", "1", "slow")
+			server.Do("SET", "{holdfast}:heard", "1") // of others
 			answer, err := s.run(t.Context(), s.scripts.leave, place, "slow", "1", "over")
 			if err != nil || status(answer) != wordGone {
 				t.Errorf("the answer: %v %v", answer, err)
@@ -64,7 +65,7 @@ func TestWhoeverLeavesLateLeavesOnce(t *testing.T) {
 				t.Errorf("%d holds, %d waiters", holds, waiters)
 			}
 			must(t, s, s.scripts.force, "k", "")
-			server.Do("DEL", "{holdfast}:expired")
+			server.Do("DEL", "{holdfast}:expired", "{holdfast}:heard")
 			if left := server.Do("KEYS", "*"); left != "{holdfast}:last" {
 				t.Errorf("left behind: %s", left)
 			}
@@ -79,4 +80,44 @@ func must(t testing.TB, s *Store, script *rueidis.Lua, args ...string) []rueidis
 		t.Fatalf("%v: %v", err, err.(*holdfast.Error).Cause)
 	}
 	return answer
+}
+
+// Redis was away for longer than a server may be silent, or its clock has
+// jumped: all servers are late then. Whoever is back first does not take the
+// others for dead, and so nobody loses its place.
+func TestNobodyIsTakenForDeadAfterAnOutage(t *testing.T) {
+	server := redistest.Start(t)
+	first, second := bare(t, server, "first"), bare(t, server, "second")
+	ask := func(uid string) {
+		t.Helper()
+		if _, err := first.ask([]string{uid, "60000", "", "", "", "x", "k"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tick := func() {
+		t.Helper()
+		must(t, first, first.scripts.tick, "first", "60000", "1", "0", "0", "200", "0")
+	}
+	wait := func(want bool) {
+		t.Helper()
+		if b, c := inLine(t, first, "b", "k"), inLine(t, first, "c", "k"); !b || c != want {
+			t.Fatalf("in line are b: %v, c: %v; want c: %v", b, c, want)
+		}
+	}
+	ask("a")
+	first.stands(t, "b", "k", "1")
+	second.stands(t, "c", "k", "1")
+	tick()
+
+	server.Do("DEL", "{holdfast}:heard") // it ends by itself
+	server.Do("ZADD", "{holdfast}:servers", "1", "first", "1", "second")
+	ask("d") // before anybody has given a sign of life
+	wait(true)
+	tick()
+	wait(true)
+
+	// A server that is late while another one is not is dead.
+	server.Do("ZADD", "{holdfast}:servers", "1", "second")
+	tick()
+	wait(false)
 }

@@ -110,7 +110,7 @@ func (s *Store) fromNowOn(ctx context.Context, req holdfast.WatchRequest) (holdf
 // last one.
 func (s *Store) lastEvent(ctx context.Context) (uint64, error) {
 	keep, floor := s.watchSettings()
-	answer, err := s.run(ctx, s.scripts.tick, s.id, "0", "0", keep, strconv.FormatUint(floor, 10), "1", "0")
+	answer, err := s.run(ctx, s.scripts.tick, s.id, millis(s.options.DeadAfter), "0", keep, strconv.FormatUint(floor, 10), "1", "0")
 	if err != nil {
 		return 0, err
 	}

@@ -21,6 +21,8 @@
 --   wanted         hash: how many holds of each owner are on keys with a line
 --   armed          set: the owners among them who wait themselves
 --   servers        sorted set: servers with waiters, by when they count as dead
+--   heard          string: there for a while after each sign of life; without it none
+--                  counts as dead, since it may be Redis that was away
 --   s:SERVER       set: the places that a server answers for
 --   expired        string: how many holds have run out that no server was told of
 --                  yet; gone after a minute

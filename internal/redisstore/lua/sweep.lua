@@ -24,7 +24,9 @@ local function sweep(most)
     end
   end
   if done > 0 then settle() end
-  for _, server in ipairs(call('ZRANGEBYSCORE', P .. 'servers', '-inf', now, 'LIMIT', 0, 4)) do
+  local dead = call('ZRANGEBYSCORE', P .. 'servers', '-inf', now, 'LIMIT', 0, 4)
+  if #dead > 0 and call('EXISTS', P .. 'heard') == 0 then dead = {} end
+  for _, server in ipairs(dead) do
     local places = call('SRANDMEMBER', P .. 's:' .. server, most)
     for _, place in ipairs(places) do
       local w = waiter(place)

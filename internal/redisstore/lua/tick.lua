@@ -1,6 +1,6 @@
 -- tick SERVER DEAD WAITERS WATCHERS FLOOR MOST AGE: what each server does once a
 -- second, and when a hold ends. WAITERS is "1" if it answers for any; DEAD is
--- then how long, in ms, they outlive it. WATCHERS is, in ms, for how long events
+-- how long, in ms, they outlive it. WATCHERS is, in ms, for how long events
 -- should be sent on; "0" if it has no watchers. No event sent from now on has an
 -- ID below FLOOR. At most MOST holds are ended, and as many made old, that if AGE
 -- is "1".
@@ -18,6 +18,11 @@ local known, id = 1, 0
 if ARGV[3] == '1' then
   known = call('ZSCORE', P .. 'servers', server) and 1 or 0
   beat(server, dead)
+end
+-- Were all silent, each has to be given the time to say that it lives.
+if call('EXISTS', P .. 'servers') == 1
+  and not call('SET', P .. 'heard', 1, 'PX', math.max(1500, math.floor(dead / 2)), 'GET') then
+  for _, server in ipairs(call('ZRANGE', P .. 'servers', 0, -1)) do beat(server, dead) end
 end
 if ARGV[4] ~= '0' then
   id = call('GET', P .. 'watched')
