@@ -26,7 +26,7 @@ func TestScriptsDoWhatTheTableDoes(t *testing.T) {
 	server := redistest.Start(t)
 	edited := newScripts(func(source string) string {
 		source = strings.ReplaceAll(source, "call('TIME')", "call('HMGET', P .. 'clock', 's', 'us')")
-		return strings.ReplaceAll(source, "call('PUBLISH', P .. 'events',", "call('RPUSH', P .. 'told',")
+		return strings.ReplaceAll(source, "call('PUBLISH', KEYS[2],", "call('RPUSH', P .. 'told',")
 	})
 	client, err := rueidis.NewClient(rueidis.ClientOption{
 		InitAddress: []string{server.Addr()}, DisableCache: true, ForceSingleClient: true,
@@ -36,7 +36,7 @@ func TestScriptsDoWhatTheTableDoes(t *testing.T) {
 	}
 	defer client.Close()
 	rapid.Check(t, func(rt *rapid.T) {
-		s := &Store{root: []string{"{compared}:"}, scripts: edited, id: "here", options: Options{Timeout: time.Minute}, feed: feed.New(), counts: newCounts()}
+		s := &Store{root: roots("compared"), scripts: edited, id: "here", options: Options{Timeout: time.Minute}, feed: feed.New(), counts: newCounts()}
 		s.client.Store(&client)
 		p := &pair{
 			t: rt, redis: s, table: table.New(0), now: 1_000_000,

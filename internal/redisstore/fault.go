@@ -33,6 +33,7 @@ var refusals = []struct{ begin, meaning string }{
 	{"LOADING", "Redis is still reading its data from disk"},
 	{"MASTERDOWN", "this Redis is a replica that has lost its primary"},
 	{"CLUSTERDOWN", "the Redis Cluster is down"},
+	{"TRYAGAIN", "the Redis Cluster moves what is here to another node; wait until it has"},
 	{"MOVED", "this Redis is a node of a cluster: use redis+cluster:// in the URL"},
 	{"BUSY", "Redis is busy with a script of somebody else"},
 }

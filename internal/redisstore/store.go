@@ -61,7 +61,7 @@ type Store struct {
 	options Options
 	connect rueidis.ClientOption
 	id      string   // of this server, new with each start
-	root    []string // KEYS of every script
+	root    []string // KEYS of every script; see head.lua
 	limits  string   // as scripts are told of them
 	scripts *scripts
 	log     *slog.Logger
@@ -126,7 +126,7 @@ func open(ctx context.Context, options Options, scripts *scripts) (*Store, error
 		options:   options,
 		connect:   connect,
 		id:        rand.Text()[:13],
-		root:      []string{"{" + options.Prefix + "}:"},
+		root:      roots(options.Prefix),
 		limits:    limitsWord(options.Limits),
 		scripts:   scripts,
 		log:       options.Log,
@@ -150,6 +150,12 @@ func open(ctx context.Context, options Options, scripts *scripts) (*Store, error
 	s.done.Go(func() { s.keep(run) })
 	s.done.Go(func() { s.listen(run) })
 	return s, nil
+}
+
+// roots gives what all names of keys begin with, and the channel of events.
+func roots(prefix string) []string {
+	root := "{" + prefix + "}:"
+	return []string{root, root + "events"}
 }
 
 // Stop sends those who wait and those who watch away with CodeUnavailable, and

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -31,6 +32,48 @@ func TestCluster(t *testing.T) {
 		return servicetest.Over(openOver(t, url), openOver(t, url))
 	})
 	says(t, nodes[0].URL(), "redis+cluster://")
+	nothingIsGrantedWhileTheSlotMoves(t, nodes, url)
+}
+
+// While a cluster moves the slot of all keys from one node to another, some of
+// them are here and some there.
+func nothingIsGrantedWhileTheSlotMoves(t *testing.T, nodes []*redistest.Server, url string) {
+	s := openQuick(t, url)
+	held := lock(t, s, "a", "x", time.Minute)
+	slot := nodes[0].Do("CLUSTER", "KEYSLOT", "{holdfast}:")
+	var from, to *redistest.Server
+	for _, node := range nodes {
+		if node.Do("CLUSTER", "COUNTKEYSINSLOT", slot) != "0" {
+			from = node
+		} else {
+			to = node
+		}
+	}
+	to.Do("CLUSTER", "SETSLOT", slot, "IMPORTING", from.Do("CLUSTER", "MYID"))
+	from.Do("CLUSTER", "SETSLOT", slot, "MIGRATING", to.Do("CLUSTER", "MYID"))
+	for _, keys := range [][]string{{"x"}, {"y"}, {"x", "y"}} {
+		_, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "b", Keys: holdfast.Keys(keys...), Exp: time.Minute})
+		e, ok := errors.AsType[*holdfast.Error](err)
+		if !ok || e.Code != holdfast.CodeUnavailable || e.OutcomeUnknown || !strings.Contains(e.Message, "moves") {
+			t.Errorf("%v: answer: %v", keys, err)
+		}
+	}
+	redistest.Eventually(t, "the store is not ready", func() bool { return s.Ready(t.Context()) != nil })
+	for {
+		keys := from.Do("CLUSTER", "GETKEYSINSLOT", slot, "100")
+		if keys == "" {
+			break
+		}
+		from.Do(append([]string{"MIGRATE", to.Host, fmt.Sprint(to.Port), "", "0", "5000", "KEYS"}, strings.Split(keys, "\n")...)...)
+	}
+	for _, node := range []*redistest.Server{to, from} {
+		node.Do("CLUSTER", "SETSLOT", slot, "NODE", to.Do("CLUSTER", "MYID"))
+	}
+	redistest.Eventually(t, "the store is ready", func() bool { return s.Ready(t.Context()) == nil })
+	if _, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "b", Keys: holdfast.Keys("x")}); holdfast.ErrorCode(err) != holdfast.CodeLocked {
+		t.Errorf("x is held: %v", err)
+	}
+	unlock(t, s, "a", held)
 }
 
 // TestTLS speaks rediss:// to a server with a certificate of its own.

@@ -60,7 +60,7 @@ func (s *Store) hearEvents(ctx context.Context) error {
 		run, stop := context.WithCancel(context.Background())
 		w.stop, w.live = stop, make(chan struct{})
 		w.done.Go(func() {
-			s.subscribe(run, s.root[0]+"events", func() {
+			s.subscribe(run, s.root[1], func() {
 				s.feed.Interrupt()
 				w.done.Go(func() { s.joinEvents(run) })
 			}, s.hearMessage)

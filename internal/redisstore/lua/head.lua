@@ -1,6 +1,9 @@
 -- Every script begins with this. KEYS[1] is what the names of all keys in
 -- Redis begin with. It carries the one hash tag, so that all of them live on
--- one node of a cluster:
+-- one node of a cluster. KEYS[2] is the channel of events. Nothing is ever kept
+-- under either name, and there are two of them, so that a cluster that is moving
+-- the keys to another node answers TRYAGAIN and runs no script: it would miss
+-- those keys that are not where it runs. The keys are:
 --
 --   last           string: the last number given out, as version or as place
 --   k:KEY          string: the state of a key that is held or waited for; if it
@@ -32,7 +35,7 @@
 --                  anything
 --
 -- and the channels "wake:SERVER", which carries the ticket of a call that was
--- let in, or "+" and in how many ms a hold ends, and "events". Names of keys and owners hold
+-- let in, or "+" and in how many ms a hold ends, and KEYS[2]. Names of keys and owners hold
 -- no control characters, so that "\0" can stand between them.
 
 local P, call = KEYS[1], redis.call

@@ -213,7 +213,7 @@ local function finish()
   if events and #events > 0 then
     local n = #events / EVENT
     local id = call('INCRBY', P .. 'watched', n)
-    call('PUBLISH', P .. 'events', string.format('%.0f ', id - n + 1) .. table.concat(events))
+    call('PUBLISH', KEYS[2], string.format('%.0f ', id - n + 1) .. table.concat(events))
   end
 end
 
