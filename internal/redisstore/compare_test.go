@@ -36,7 +36,7 @@ func TestScriptsDoWhatTheTableDoes(t *testing.T) {
 	}
 	defer client.Close()
 	rapid.Check(t, func(rt *rapid.T) {
-		s := &Store{root: roots("compared"), scripts: edited, id: "here", options: Options{Timeout: time.Minute}, feed: feed.New(), counts: newCounts()}
+		s := &Store{root: roots("compared", 0), scripts: edited, id: "here", options: Options{Timeout: time.Minute}, feed: feed.New(), counts: newCounts()}
 		s.client.Store(&client)
 		p := &pair{
 			t: rt, redis: s, table: table.New(0), now: 1_000_000,

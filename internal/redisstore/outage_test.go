@@ -21,7 +21,7 @@ func bare(t testing.TB, server *redistest.Server, id string) *Store {
 	}
 	t.Cleanup(client.Close)
 	s := &Store{
-		root: roots("holdfast"), scripts: theScripts, id: id,
+		root: roots("holdfast", 0), scripts: theScripts, id: id,
 		options: Options{Timeout: time.Minute}, feed: feed.New(), counts: newCounts(),
 	}
 	s.client.Store(&client)

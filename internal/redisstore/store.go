@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"math"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -126,7 +127,7 @@ func open(ctx context.Context, options Options, scripts *scripts) (*Store, error
 		options:   options,
 		connect:   connect,
 		id:        rand.Text()[:13],
-		root:      roots(options.Prefix),
+		root:      roots(options.Prefix, connect.SelectDB),
 		limits:    limitsWord(options.Limits),
 		scripts:   scripts,
 		log:       options.Log,
@@ -152,10 +153,15 @@ func open(ctx context.Context, options Options, scripts *scripts) (*Store, error
 	return s, nil
 }
 
-// roots gives what all names of keys begin with, and the channel of events.
-func roots(prefix string) []string {
+// roots gives what all names of keys begin with, and the channel of events. All
+// databases of a Redis have the same channels.
+func roots(prefix string, database int) []string {
 	root := "{" + prefix + "}:"
-	return []string{root, root + "events"}
+	events := root + "events"
+	if database > 0 {
+		events += ":" + strconv.Itoa(database)
+	}
+	return []string{root, events}
 }
 
 // Stop sends those who wait and those who watch away with CodeUnavailable, and

@@ -248,3 +248,24 @@ func TestURLs(t *testing.T) {
 		}
 	}
 }
+
+// Channels of Redis know no databases, but events of another one are not told.
+func TestEventsStayInTheirDatabase(t *testing.T) {
+	server := redistest.Start(t)
+	s, other := openOver(t, server.URL()), openOver(t, server.URL()+"/1")
+	events, err := s.Watch(t.Context(), holdfast.WatchRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Watch(t.Context(), holdfast.WatchRequest{}); err != nil { // there they are told, too
+		t.Fatal(err)
+	}
+	lock(t, other, "b", "there", time.Minute)
+	lock(t, s, "a", "here", time.Minute)
+	for e, err := range events {
+		if err != nil || e.Key != "here" {
+			t.Errorf("event %+v %v", e, err)
+		}
+		break
+	}
+}
