@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -538,5 +539,40 @@ func TestWatchAcrossALostConnection(t *testing.T) {
 	// What was not read by then may be missing too: the gap says so.
 	if n := len(seen); !slices.Contains(seen[:n-1], "gap ") {
 		t.Fatalf("seen: %v", seen)
+	}
+}
+
+// However many ask a Redis that hangs, each is told in time; and what was not
+// sent by then is not sent later.
+func TestManyAskARedisThatHangs(t *testing.T) {
+	server := redistest.Start(t)
+	s := openQuick(t, server.URL())
+	lock(t, s, "a", "x", time.Minute)
+	server.Pause()
+	const askers = 4000
+	began := time.Now()
+	var asking sync.WaitGroup
+	var certain atomic.Int64
+	for i := range askers {
+		asking.Go(func() {
+			_, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "u", Keys: holdfast.Keys(fmt.Sprint("k", i)), Exp: time.Minute})
+			if holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
+				t.Errorf("answer: %v", err)
+			}
+			if e, ok := errors.AsType[*holdfast.Error](err); ok && !e.OutcomeUnknown {
+				certain.Add(1)
+			}
+		})
+	}
+	asking.Wait()
+	took := time.Since(began)
+	server.Resume()
+	if took > 3*s.options.Timeout {
+		t.Errorf("the answers took %v with a timeout of %v", took, s.options.Timeout)
+	}
+	redistest.Eventually(t, "the store is ready", func() bool { return s.Ready(t.Context()) == nil })
+	count, err := s.Count(t.Context())
+	if unknown := askers - certain.Load(); err != nil || unknown == askers || int64(count.Holds) > 1+unknown {
+		t.Errorf("%d holds, and %d of %d were told that they may have one", count.Holds, unknown, askers)
 	}
 }

@@ -26,6 +26,8 @@ type small struct {
 	answered chan struct{} // gets one value when what follows is set
 	number   int64
 	err      error
+
+	sent, late bool // guarded by many.mu: it is on its way; nobody waits for it any more
 }
 
 var smalls = sync.Pool{New: func() any { return &small{answered: make(chan struct{}, 1)} }}
@@ -50,7 +52,7 @@ func (s *Store) together(ctx context.Context, lock bool, uid, key string, value 
 		return 0, false, s.wasAlone, nil
 	}
 	r := smalls.Get().(*small)
-	r.lock, r.uid, r.key, r.value, r.note = lock, uid, key, value, note
+	r.lock, r.uid, r.key, r.value, r.note, r.sent = lock, uid, key, value, note, false
 	m.queue = append(m.queue, r)
 	if m.flying < manyFlying {
 		m.flying++
@@ -61,11 +63,24 @@ func (s *Store) together(ctx context.Context, lock bool, uid, key string, value 
 	case <-r.answered:
 	case <-ctx.Done():
 		return 0, true, nil, context.Cause(ctx) // r is left to the one who answers
+	case <-s.bounded().Done():
+		return 0, true, nil, s.tooLate(r)
 	}
 	number, err = r.number, r.err
 	r.err = nil
 	smalls.Put(r)
 	return number, err != nil || number >= 0, nil, err
+}
+
+// tooLate is the answer to a request that Redis has not answered in time. If it
+// was still to be sent, it will not be.
+func (s *Store) tooLate(r *small) error {
+	s.many.mu.Lock()
+	defer s.many.mu.Unlock()
+	r.late = true
+	err := holdfast.Unavailable(context.DeadlineExceeded, "Redis does not answer")
+	err.OutcomeUnknown = r.sent
+	return err
 }
 
 func (s *Store) wasAlone() {
@@ -78,14 +93,11 @@ func (s *Store) wasAlone() {
 func (s *Store) fly() {
 	m := &s.many
 	args := make([]string, 0, 1+5*manyMost)
+	batch := make([]*small, 0, manyMost)
 	for {
 		m.gather()
 		m.mu.Lock()
-		batch := m.queue[:min(len(m.queue), manyMost)]
-		m.queue = m.queue[len(batch):]
-		if len(m.queue) == 0 {
-			m.queue = nil
-		}
+		batch = m.take(batch[:0])
 		if len(batch) == 0 {
 			m.flying--
 			m.mu.Unlock()
@@ -111,6 +123,22 @@ func (s *Store) fly() {
 			r.answered <- struct{}{}
 		}
 	}
+}
+
+// take moves requests from the queue to the batch.
+func (m *many) take(batch []*small) []*small {
+	for len(m.queue) > 0 && len(batch) < manyMost {
+		r := m.queue[0]
+		m.queue = m.queue[1:]
+		if !r.late {
+			r.sent = true
+			batch = append(batch, r)
+		}
+	}
+	if len(m.queue) == 0 {
+		m.queue = nil
+	}
+	return batch
 }
 
 // gather lets those who are about to ask do so first, for as long as more come.
