@@ -56,8 +56,10 @@ func explain(err error) (message string, nothingDone bool) {
 	switch {
 	case errors.Is(err, errTooOld):
 		return text, true
-	case errors.Is(err, rueidis.ErrClosing), errors.Is(err, rueidis.ErrNoAddr):
+	case errors.Is(err, rueidis.ErrNoAddr):
 		return "Redis cannot be reached", true
+	case errors.Is(err, rueidis.ErrClosing): // also of what is on its way
+		return "the connection to Redis was closed", false
 	case errors.Is(err, context.DeadlineExceeded):
 		return "Redis does not answer", false
 	}

@@ -576,3 +576,33 @@ func TestManyAskARedisThatHangs(t *testing.T) {
 		t.Errorf("%d holds, and %d of %d were told that they may have one", count.Holds, unknown, askers)
 	}
 }
+
+// A connection that is closed while a request is on its way says nothing about
+// what became of it.
+func TestClosedWhileARequestIsOnItsWay(t *testing.T) {
+	server := redistest.Start(t)
+	s, err := New(t.Context(), Options{URL: server.URL(), Timeout: 20 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock(t, s, "u", "w", time.Minute) // Redis knows the script from now on
+	server.Pause()
+	answer := make(chan error, 1)
+	go func() {
+		_, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Exp: time.Minute})
+		answer <- err
+	}()
+	redistest.Eventually(t, "the request is on its way", func() bool {
+		s.many.mu.Lock()
+		defer s.many.mu.Unlock()
+		return s.many.alone == 1
+	})
+	time.Sleep(50 * time.Millisecond)
+	s.Close()
+	err = <-answer
+	server.Resume()
+	redistest.Eventually(t, "it has happened", func() bool { return server.Do("EXISTS", "{holdfast}:k:x") == "1" })
+	if e, ok := errors.AsType[*holdfast.Error](err); !ok || e.Code != holdfast.CodeUnavailable || !e.OutcomeUnknown {
+		t.Errorf("the answer: %+v", err)
+	}
+}
