@@ -17,13 +17,19 @@ var (
 	errTooOld   = errors.New("this Redis is too old")
 )
 
+const noPermission = "the Redis user may not do what is needed (see docs/redis.md for its permissions)"
+
+// notInScripts is how Redis begins, from 7.2 on and before, when a script may
+// not do something. By then it may have done something else.
+var notInScripts = []string{"ACL failure in script", "The user executing the script can't"}
+
 // refusals say in words what Redis means when it refuses, by the word with
 // which its answer begins. Whatever of these it says, nothing was done.
 var refusals = []struct{ begin, meaning string }{
 	{"WRONGPASS", "Redis does not accept the user name or the password"},
 	{"NOAUTH", "Redis wants a password, and the URL has none"},
 	{"AUTH", "the URL has a password, but Redis has none"},
-	{"NOPERM", "the Redis user may not do what is needed (see docs/redis.md for its permissions)"},
+	{"NOPERM", noPermission},
 	{"DB index", "this Redis has no database with that number"},
 	{"SELECT is not allowed in cluster mode", "a Redis Cluster has no database but 0"},
 	{"READONLY", "this Redis is a replica, which can only be read"},
@@ -42,6 +48,11 @@ var refusals = []struct{ begin, meaning string }{
 // it is certain that nothing was done.
 func explain(err error) (message string, nothingDone bool) {
 	text := strings.TrimPrefix(err.Error(), "ERR ")
+	for _, begin := range notInScripts {
+		if strings.HasPrefix(text, begin) {
+			return noPermission, false
+		}
+	}
 	for _, refusal := range refusals {
 		if strings.HasPrefix(text, refusal.begin) {
 			return refusal.meaning, true

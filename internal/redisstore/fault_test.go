@@ -284,6 +284,14 @@ func TestRedisRefuses(t *testing.T) {
 		server := redistest.Start(t, "--user", "app", "on", ">pw", "~{holdfast}:*", "&{holdfast}:*", "+@read", "+@connection")
 		says(t, "redis://app:pw@"+server.Addr(), "may not do what is needed")
 	})
+	// It would show when somebody is let in, in the middle of a script.
+	t.Run("no permission for channels", func(t *testing.T) {
+		server := redistest.Start(t, "--user", "app", "on", ">pw", "~{holdfast}:*", "+@all")
+		s := openQuick(t, "redis://app:pw@"+server.Addr())
+		if err := s.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "may not do what is needed") {
+			t.Errorf("Ready says %v", err)
+		}
+	})
 }
 
 func says(t *testing.T, url, message string) {

@@ -32,7 +32,7 @@
 --   watched        string: the ID of the last event; there only while somebody
 --                  follows events
 --   probe          string: set and deleted by tick, to see whether Redis takes
---                  anything
+--                  anything; a channel, too
 --
 -- and the channels "wake:SERVER", which carries the ticket of a call that was
 -- let in, or "+" and in how many ms a hold ends, and KEYS[2]. Names of keys and owners hold

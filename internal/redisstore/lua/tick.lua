@@ -9,9 +9,11 @@
 -- if the server was known to have waiters; how many holds have run out since a
 -- server was told last; the ID of the last event}
 
--- Whether Redis takes anything is found out here, and not by a client.
+-- Whether Redis takes anything is found out here, and not by a client; nor in
+-- the middle of a script that lets somebody in.
 call('SET', P .. 'probe', 1, 'PX', 1)
 call('DEL', P .. 'probe')
+call('PUBLISH', P .. 'probe', '')
 
 local server, dead = ARGV[1], tonumber(ARGV[2])
 local known, id = 1, 0
