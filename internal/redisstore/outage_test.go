@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,6 +72,39 @@ func TestWhoeverLeavesLateLeavesOnce(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A Redis that is full takes what makes room: holds are given back, and end when
+// they have run out.
+func TestAFullRedisIsFreedOfWhatHasRunOut(t *testing.T) {
+	server := redistest.Start(t)
+	s := openQuick(t, server.URL())
+	first, second := lock(t, s, "a", "first", time.Minute), lock(t, s, "a", "second", time.Minute)
+	granted, other := waits(t, s, "b", "first"), waits(t, s, "c", "second")
+	_, used, _ := strings.Cut(server.Do("INFO", "memory"), "used_memory:")
+	n, err := strconv.Atoi(strings.TrimSpace(strings.SplitN(used, "\n", 2)[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Do("CONFIG", "SET", "maxmemory", strconv.Itoa(n+1<<20))
+	req := holdfast.LockRequest{UID: "a", Exp: 2 * time.Second, Note: strings.Repeat("n", holdfast.MaxNote)}
+	for i := 0; ; i++ {
+		req.Keys = holdfast.Keys("k" + strconv.Itoa(i))
+		if _, err := s.Lock(t.Context(), req); err == nil {
+			continue
+		} else if !strings.Contains(err.Error(), "maxmemory") {
+			t.Fatal(err)
+		}
+		break
+	}
+	unlock(t, s, "a", first)
+	soon(t, "b is let in", granted)
+	redistest.Eventually(t, "there is room again", func() bool {
+		count, err := s.Count(t.Context())
+		return err == nil && count.Holds == 2 && s.Ready(t.Context()) == nil
+	})
+	unlock(t, s, "a", second)
+	soon(t, "c is let in", other)
 }
 
 func must(t testing.TB, s *Store, script *rueidis.Lua, args ...string) []rueidis.RedisMessage {

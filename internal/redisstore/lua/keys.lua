@@ -140,8 +140,9 @@ end
 local function drop(k, h)
   k.held[h.uid], k.sorted, k.changed[h.uid] = false, nil, true
   k.n = k.n - 1
-  if k.lined then want(h.uid, -1) end
+  -- First, since it makes room: a Redis that is full then takes the rest as well.
   call('ZREM', P .. (h.old and 'old' or 'young'), k.name .. '\0' .. h.uid)
+  if k.lined then want(h.uid, -1) end
   if h.old then call('ZREM', P .. 'index', 'u' .. h.uid .. '\0' .. k.name) end
   touch(k)
 end

@@ -10,8 +10,16 @@
 -- server was told last; the ID of the last event}
 
 -- Whether Redis takes anything is found out here, and not by a client; nor in
--- the middle of a script that lets somebody in.
-call('SET', P .. 'probe', 1, 'PX', 1)
+-- the middle of a script that lets somebody in. A Redis that is full still takes
+-- what makes room.
+local taken = redis.pcall('SET', P .. 'probe', 1, 'PX', 1)
+if taken.err then
+  if taken.err:find('^OOM') then
+    sweep(tonumber(ARGV[6]))
+    finish()
+  end
+  return taken
+end
 call('DEL', P .. 'probe')
 call('PUBLISH', P .. 'probe', '')
 
