@@ -107,6 +107,27 @@ func TestAFullRedisIsFreedOfWhatHasRunOut(t *testing.T) {
 	soon(t, "c is let in", other)
 }
 
+// The clock of Redis may be set back, or be behind on the next primary: nothing
+// has been held for less than no time.
+func TestClockSetBack(t *testing.T) {
+	server := redistest.Start(t)
+	s := bare(t, server, "here")
+	s.scripts = newScripts(func(source string) string {
+		return strings.ReplaceAll(source, "call('TIME')", "{call('GET', P .. 'clock'), 0}")
+	})
+	server.Do("SET", "{holdfast}:clock", "2000")
+	lock(t, s, "a", "k", time.Minute)
+	s.stands(t, "b", "k", "1")
+	server.Do("SET", "{holdfast}:clock", "1000")
+	state, err := s.Get(t.Context(), "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if held, waited := state.Holders[0].Held, state.Waiters[0].Waited; held != 0 || waited != 0 {
+		t.Errorf("held for %v, waited for %v", held, waited)
+	}
+}
+
 func must(t testing.TB, s *Store, script *rueidis.Lua, args ...string) []rueidis.RedisMessage {
 	t.Helper()
 	answer, err := s.run(t.Context(), script, args...)

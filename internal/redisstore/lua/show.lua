@@ -7,7 +7,7 @@ local function show(k)
       local n = #held
       held[n + 1], held[n + 2], held[n + 3], held[n + 4] = h.uid, h.version, h.shared and 's' or 'x', h.limit
       held[n + 5], held[n + 6], held[n + 7] =
-        math.floor((h.deadline - now) / 1000), math.floor((now - h.since) / 1000), h.note
+        math.floor((h.deadline - now) / 1000), math.max(0, math.floor((now - h.since) / 1000)), h.note
     end
   end
   if k.lined then
