@@ -81,6 +81,9 @@ func (s *Store) do(ctx context.Context, script *rueidis.Lua, args []string) (rue
 	if client == nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		if s.closed {
+			return rueidis.RedisMessage{}, errClosed()
+		}
 		return rueidis.RedisMessage{}, holdfast.Unavailable(s.trouble, "%s", s.trouble)
 	}
 	bounded := ctx

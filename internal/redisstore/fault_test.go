@@ -585,6 +585,23 @@ func TestManyAskARedisThatHangs(t *testing.T) {
 	}
 }
 
+// Calls that had begun when the store was closed leave nothing behind.
+func TestCallsBegunBeforeTheEnd(t *testing.T) {
+	server := redistest.Start(t)
+	s := openMortal(t, server.URL())
+	s.Close()
+	if err := s.hearEvents(t.Context()); holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
+		t.Errorf("a watcher: %v", err)
+	}
+	if s.watch.live != nil {
+		t.Error("somebody listens for events that nobody stops")
+	}
+	_, err := s.ask([]string{"u", "1000", "", "", "", "x", "k"})
+	if e, ok := errors.AsType[*holdfast.Error](err); !ok || !strings.Contains(e.Message, "shutting down") {
+		t.Errorf("a lock: %v", err)
+	}
+}
+
 // A connection that is closed while a request is on its way says nothing about
 // what became of it.
 func TestClosedWhileARequestIsOnItsWay(t *testing.T) {

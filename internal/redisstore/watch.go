@@ -55,6 +55,10 @@ func (s *Store) Watch(ctx context.Context, req holdfast.WatchRequest) (iter.Seq2
 func (s *Store) hearEvents(ctx context.Context) error {
 	w := &s.watch
 	w.mu.Lock()
+	if err := s.enter(ctx); err != nil { // in the meantime
+		w.mu.Unlock()
+		return err
+	}
 	w.count++
 	if w.live == nil {
 		run, stop := context.WithCancel(context.Background())
