@@ -32,7 +32,13 @@ func bare(t testing.TB, server *redistest.Server, id string) *Store {
 // stands puts a request in line, and gives its place.
 func (s *Store) stands(t testing.TB, uid, key, ticket string) string {
 	t.Helper()
-	answer, err := s.ask([]string{uid, "60000", "", s.id + " " + ticket + " 60000", "", "x", key})
+	return s.standsFor(t, uid, key, ticket, time.Minute)
+}
+
+// standsFor is stands with the life of the hold.
+func (s *Store) standsFor(t testing.TB, uid, key, ticket string, exp time.Duration) string {
+	t.Helper()
+	answer, err := s.ask([]string{uid, millis(exp), "", s.id + " " + ticket + " 60000", "", "x", key})
 	if err != nil || status(answer) != wordWaiting {
 		t.Fatalf("%s does not stand in line: %v %v", uid, answer, err)
 	}
@@ -125,6 +131,37 @@ func TestClockSetBack(t *testing.T) {
 	}
 	if held, waited := state.Holders[0].Held, state.Waiters[0].Waited; held != 0 || waited != 0 {
 		t.Errorf("held for %v, waited for %v", held, waited)
+	}
+}
+
+// A server that was cut off from Redis for a while does not tell its client of a
+// grant that is over by then.
+func TestAGrantThatHasEndedIsNotClaimed(t *testing.T) {
+	server := redistest.Start(t)
+	s, other := bare(t, server, "cut"), bare(t, server, "other")
+	for name, claim := range map[string]func(place string) []rueidis.RedisMessage{
+		"told": func(place string) []rueidis.RedisMessage { return must(t, s, s.scripts.claim, place, "cut", "1") },
+		"wait over": func(place string) []rueidis.RedisMessage {
+			return must(t, s, s.scripts.leave, place, "cut", "1", "over")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			held := lock(t, other, "a", "k", time.Minute)
+			place := s.standsFor(t, "b", "k", "1", 20*time.Millisecond)
+			c := other.stands(t, "c", "k", "2")
+			unlock(t, other, "a", held)
+			redistest.Eventually(t, "c is let in", func() bool {
+				answer := must(t, other, other.scripts.tick, "other", "60000", "1", "0", "0", "200", "0")
+				return len(answer) > 0 && !inLine(t, other, "c", "k")
+			})
+			if answer := claim(place); status(answer) != wordGone {
+				t.Errorf("b is told %q, and c holds the key", status(answer))
+			}
+			if answer := must(t, other, other.scripts.claim, c, "other", "2"); status(answer) != wordGranted {
+				t.Errorf("c is told %q", status(answer))
+			}
+			must(t, other, other.scripts.force, "k", "")
+		})
 	}
 }
 

@@ -2,14 +2,17 @@
 -- that nobody takes it back.
 --
 -- {"granted", ms left, version…}; {"waiting"} when it was not let in yet; or
--- {"gone"} when the server does not answer for such a request any more.
+-- {"gone"} when the server does not answer for such a request any more, or what
+-- it was granted has run out since.
 
 local function claim(w, server)
-  local ends, versions = math.huge, {}
+  local ends, versions, lives = math.huge, {}, false
   for version in w.versions:gmatch('%d+') do
     versions[#versions + 1] = tonumber(version)
     local h = hold(key(w.asks[#versions].key), w.uid)
-    ends = math.min(ends, h and h.version == versions[#versions] and h.deadline or now)
+    local deadline = h and h.version == versions[#versions] and h.deadline or now
+    lives = lives or deadline > now
+    ends = math.min(ends, deadline)
   end
   w.servers[server] = nil
   call('SREM', P .. 's:' .. server, w.place)
@@ -19,5 +22,6 @@ local function claim(w, server)
   else
     forget(w)
   end
+  if not lives and now >= tonumber(w.ending) then return {'gone'} end
   return {'granted', math.max(0, math.floor((ends - now) / 1000)), unpack(versions)}
 end

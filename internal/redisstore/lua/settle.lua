@@ -119,7 +119,8 @@ local function letIn(w)
   local versions, fresh, prior = grant(w)
   for i, version in ipairs(versions) do versions[i] = string.format('%.0f', version) end
   w.granted, w.versions, w.prior = string.format('%.0f', fresh), table.concat(versions, ' '), prior
-  local fields = {'granted', w.granted, 'versions', w.versions}
+  w.ending = now + w.exp * 1000 -- nothing of it ends sooner by itself
+  local fields = {'granted', w.granted, 'versions', w.versions, 'ending', w.ending}
   for name, record in pairs(prior) do
     fields[#fields + 1], fields[#fields + 2] = '=' .. name, record
   end
