@@ -80,8 +80,8 @@ func TestWhoeverLeavesLateLeavesOnce(t *testing.T) {
 	}
 }
 
-// A Redis that is full takes what makes room: holds are given back, and end when
-// they have run out.
+// In a Redis that is full holds can be given back and extended, and end when they
+// have run out.
 func TestAFullRedisIsFreedOfWhatHasRunOut(t *testing.T) {
 	server := redistest.Start(t)
 	s := openQuick(t, server.URL())
@@ -105,6 +105,10 @@ func TestAFullRedisIsFreedOfWhatHasRunOut(t *testing.T) {
 	}
 	unlock(t, s, "a", first)
 	soon(t, "b is let in", granted)
+	extension, err := s.Extend(t.Context(), holdfast.ExtendRequest{UID: "a", Tokens: []holdfast.Token{second}, Exp: time.Minute})
+	if err != nil || len(extension.Tokens) != 1 {
+		t.Errorf("a extends: %+v %v", extension, err)
+	}
 	redistest.Eventually(t, "there is room again", func() bool {
 		count, err := s.Count(t.Context())
 		return err == nil && count.Holds == 2 && s.Ready(t.Context()) == nil

@@ -2,6 +2,10 @@
 -- which of the tokens were extended, by number. Without tokens all that UID
 -- holds is extended, and their keys and versions are given.
 
+-- A Redis that is full takes what comes after something that makes room, and no
+-- owner shall lose a hold because it is full.
+call('DEL', P .. 'probe')
+
 local uid, exp = ARGV[1], tonumber(ARGV[2])
 local all = #ARGV == 2
 local names = {}
