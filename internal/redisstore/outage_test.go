@@ -169,6 +169,49 @@ func TestAGrantThatHasEndedIsNotClaimed(t *testing.T) {
 	}
 }
 
+// The next primary may not know of the last events. Who resumes after one of
+// them misses no other without a gap.
+func TestEventsThatTheNextPrimaryDoesNotKnow(t *testing.T) {
+	server := redistest.Start(t)
+	s := openQuick(t, server.URL())
+	// watch gives the events up to that of the key.
+	watch := func(after uint64, key string, began func()) (seen []holdfast.Event) {
+		t.Helper()
+		events, err := s.Watch(t.Context(), holdfast.WatchRequest{After: after})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began()
+		for e, err := range events {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if seen = append(seen, e); e.Key == key {
+				break
+			}
+		}
+		return seen
+	}
+	locks := func(prefix string) {
+		for i := range 10 {
+			lock(t, s, "a", prefix+strconv.Itoa(i), time.Minute)
+		}
+	}
+	seen := watch(0, "before 9", func() { locks("before ") })
+	last := seen[len(seen)-1].ID
+	server.Do("SET", "{holdfast}:watched", strconv.FormatUint(last-5, 10), "KEEPTTL")
+	server.Do("CLIENT", "KILL", "TYPE", "pubsub")
+	redistest.Eventually(t, "the store follows events again", func() bool {
+		return server.Do("GET", "{holdfast}:watched") == strconv.FormatUint(s.feed.Next()-1, 10)
+	})
+	redistest.Eventually(t, "the store is ready", func() bool { return s.Ready(t.Context()) == nil })
+	locks("after ")
+	seen = watch(last, "after 9", func() {})
+	if seen[0].Type != holdfast.EventGap && len(seen) != 10 {
+		t.Errorf("seen: %d events, and no gap", len(seen))
+	}
+}
+
 func must(t testing.TB, s *Store, script *rueidis.Lua, args ...string) []rueidis.RedisMessage {
 	t.Helper()
 	answer, err := s.run(t.Context(), script, args...)

@@ -20,6 +20,9 @@ type watchers struct {
 	stop  context.CancelFunc
 	live  chan struct{} // closed while the subscription is there; nil when nobody listens
 	done  sync.WaitGroup
+
+	followed bool   // the feed counts as Redis does
+	floor    uint64 // ID that no event from now on may be below: others have had those
 }
 
 // Watch follows what happens.
@@ -65,6 +68,9 @@ func (s *Store) hearEvents(ctx context.Context) error {
 		w.stop, w.live = stop, make(chan struct{})
 		w.done.Go(func() {
 			s.subscribe(run, s.root[1], func() {
+				w.mu.Lock()
+				s.raiseFloor() // before the feed goes on from somewhere else
+				w.mu.Unlock()
 				s.feed.Interrupt()
 				w.done.Go(func() { s.joinEvents(run) })
 			}, s.hearMessage)
@@ -135,6 +141,7 @@ func (s *Store) joinEvents(ctx context.Context) {
 			if ctx.Err() != nil {
 				return // nobody watches any more, or a newer subscription does
 			}
+			w.followed = true
 			select {
 			case <-w.live:
 			default:
@@ -170,7 +177,15 @@ func (s *Store) watchSettings() (keep string, floor uint64) {
 		w.live = nil
 		return "0", 0
 	}
-	return millis(10 * beat), s.feed.Next()
+	s.raiseFloor()
+	return millis(10 * beat), w.floor
+}
+
+// raiseFloor notes which events are known here; the mu of watch is held.
+func (s *Store) raiseFloor() {
+	if w := &s.watch; w.followed {
+		w.floor = max(w.floor, s.feed.Next())
+	}
 }
 
 // unwatch ends the subscription for good.

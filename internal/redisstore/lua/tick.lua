@@ -35,11 +35,12 @@ if call('EXISTS', P .. 'servers') == 1
   for _, server in ipairs(call('ZRANGE', P .. 'servers', 0, -1)) do beat(server, dead) end
 end
 if ARGV[4] ~= '0' then
-  id = call('GET', P .. 'watched')
-  if id then
+  local floor = tonumber(ARGV[5])
+  id = tonumber(call('GET', P .. 'watched') or -1)
+  if id >= 0 and id + 1 >= floor then
     call('PEXPIRE', P .. 'watched', ARGV[4])
-  else
-    id = math.max(now, tonumber(ARGV[5]))
+  else -- nobody has watched lately, or Redis has lost the last events
+    id = math.max(now, floor)
     call('SET', P .. 'watched', id, 'PX', ARGV[4])
   end
 end
