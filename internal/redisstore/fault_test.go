@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -547,87 +546,5 @@ func TestWatchAcrossALostConnection(t *testing.T) {
 	// What was not read by then may be missing too: the gap says so.
 	if n := len(seen); !slices.Contains(seen[:n-1], "gap ") {
 		t.Fatalf("seen: %v", seen)
-	}
-}
-
-// However many ask a Redis that hangs, each is told in time; and what was not
-// sent by then is not sent later.
-func TestManyAskARedisThatHangs(t *testing.T) {
-	server := redistest.Start(t)
-	s := openQuick(t, server.URL())
-	lock(t, s, "a", "x", time.Minute)
-	server.Pause()
-	const askers = 4000
-	began := time.Now()
-	var asking sync.WaitGroup
-	var certain atomic.Int64
-	for i := range askers {
-		asking.Go(func() {
-			_, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "u", Keys: holdfast.Keys(fmt.Sprint("k", i)), Exp: time.Minute})
-			if holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
-				t.Errorf("answer: %v", err)
-			}
-			if e, ok := errors.AsType[*holdfast.Error](err); ok && !e.OutcomeUnknown {
-				certain.Add(1)
-			}
-		})
-	}
-	asking.Wait()
-	took := time.Since(began)
-	server.Resume()
-	if took > 3*s.options.Timeout {
-		t.Errorf("the answers took %v with a timeout of %v", took, s.options.Timeout)
-	}
-	redistest.Eventually(t, "the store is ready", func() bool { return s.Ready(t.Context()) == nil })
-	count, err := s.Count(t.Context())
-	if unknown := askers - certain.Load(); err != nil || unknown == askers || int64(count.Holds) > 1+unknown {
-		t.Errorf("%d holds, and %d of %d were told that they may have one", count.Holds, unknown, askers)
-	}
-}
-
-// Calls that had begun when the store was closed leave nothing behind.
-func TestCallsBegunBeforeTheEnd(t *testing.T) {
-	server := redistest.Start(t)
-	s := openMortal(t, server.URL())
-	s.Close()
-	if err := s.hearEvents(t.Context()); holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
-		t.Errorf("a watcher: %v", err)
-	}
-	if s.watch.live != nil {
-		t.Error("somebody listens for events that nobody stops")
-	}
-	_, err := s.ask([]string{"u", "1000", "", "", "", "x", "k"})
-	if e, ok := errors.AsType[*holdfast.Error](err); !ok || !strings.Contains(e.Message, "shutting down") {
-		t.Errorf("a lock: %v", err)
-	}
-}
-
-// A connection that is closed while a request is on its way says nothing about
-// what became of it.
-func TestClosedWhileARequestIsOnItsWay(t *testing.T) {
-	server := redistest.Start(t)
-	s, err := New(t.Context(), Options{URL: server.URL(), Timeout: 20 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	lock(t, s, "u", "w", time.Minute) // Redis knows the script from now on
-	server.Pause()
-	answer := make(chan error, 1)
-	go func() {
-		_, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Exp: time.Minute})
-		answer <- err
-	}()
-	redistest.Eventually(t, "the request is on its way", func() bool {
-		s.many.mu.Lock()
-		defer s.many.mu.Unlock()
-		return s.many.alone == 1
-	})
-	time.Sleep(50 * time.Millisecond)
-	s.Close()
-	err = <-answer
-	server.Resume()
-	redistest.Eventually(t, "it has happened", func() bool { return server.Do("EXISTS", "{holdfast}:k:x") == "1" })
-	if e, ok := errors.AsType[*holdfast.Error](err); !ok || e.Code != holdfast.CodeUnavailable || !e.OutcomeUnknown {
-		t.Errorf("the answer: %+v", err)
 	}
 }

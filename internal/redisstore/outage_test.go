@@ -1,8 +1,12 @@
 package redisstore
 
 import (
+	"errors"
+	"fmt"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,7 +17,8 @@ import (
 	"holdfast/internal/redistest"
 )
 
-// bare is a store that does nothing by itself: no sign of life, no message.
+// bare is a store that does nothing by itself: no sign of life, no message. Its
+// clock stands still; see setClock.
 func bare(t testing.TB, server *redistest.Server, id string) *Store {
 	t.Helper()
 	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{server.Addr()}, DisableCache: true, ForceSingleClient: true})
@@ -22,11 +27,21 @@ func bare(t testing.TB, server *redistest.Server, id string) *Store {
 	}
 	t.Cleanup(client.Close)
 	s := &Store{
-		root: roots("holdfast", 0), scripts: theScripts, id: id,
+		root: roots("holdfast", 0), scripts: clocked, id: id,
 		options: Options{Timeout: time.Minute}, feed: feed.New(), counts: newCounts(),
 	}
 	s.client.Store(&client)
+	setClock(server, 1000)
 	return s
+}
+
+var clocked = newScripts(func(source string) string {
+	return strings.ReplaceAll(source, "call('TIME')", "{call('GET', P .. 'clock'), 0}")
+})
+
+// setClock sets the clock of bare stores, in seconds.
+func setClock(server *redistest.Server, at int) {
+	server.Do("SET", "{holdfast}:clock", strconv.Itoa(at))
 }
 
 // stands puts a request in line, and gives its place.
@@ -51,16 +66,14 @@ func (s *Store) standsFor(t testing.TB, uid, key, ticket string, exp time.Durati
 func TestWhoeverLeavesLateLeavesOnce(t *testing.T) {
 	for name, life := range map[string]time.Duration{
 		"in line":               time.Minute,
-		"let in at this moment": 20 * time.Millisecond,
+		"let in at this moment": time.Second,
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := redistest.Start(t)
 			s := bare(t, server, "slow")
-			if _, err := s.ask([]string{"a", strconv.FormatInt(life.Milliseconds(), 10), "", "", "", "x", "k"}); err != nil {
-				t.Fatal(err)
-			}
+			lock(t, s, "a", "k", life)
 			place := s.stands(t, "b", "k", "1")
-			time.Sleep(min(2*life, time.Second/10))
+			setClock(server, 1010)
 			server.Do("ZADD", "{holdfast}:servers", "1", "slow")
 			server.Do("SET", "{holdfast}:heard", "1") // of others
 			answer, err := s.run(t.Context(), s.scripts.leave, place, "slow", "1", "over")
@@ -72,7 +85,7 @@ func TestWhoeverLeavesLateLeavesOnce(t *testing.T) {
 				t.Errorf("%d holds, %d waiters", holds, waiters)
 			}
 			must(t, s, s.scripts.force, "k", "")
-			server.Do("DEL", "{holdfast}:expired", "{holdfast}:heard")
+			server.Do("DEL", "{holdfast}:expired", "{holdfast}:heard", "{holdfast}:clock")
 			if left := server.Do("KEYS", "*"); left != "{holdfast}:last" {
 				t.Errorf("left behind: %s", left)
 			}
@@ -92,7 +105,7 @@ func TestAFullRedisIsFreedOfWhatHasRunOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server.Do("CONFIG", "SET", "maxmemory", strconv.Itoa(n+1<<20))
+	server.Do("CONFIG", "SET", "maxmemory", strconv.Itoa(n+1<<19))
 	req := holdfast.LockRequest{UID: "a", Exp: 2 * time.Second, Note: strings.Repeat("n", holdfast.MaxNote)}
 	for i := 0; ; i++ {
 		req.Keys = holdfast.Keys("k" + strconv.Itoa(i))
@@ -122,13 +135,9 @@ func TestAFullRedisIsFreedOfWhatHasRunOut(t *testing.T) {
 func TestClockSetBack(t *testing.T) {
 	server := redistest.Start(t)
 	s := bare(t, server, "here")
-	s.scripts = newScripts(func(source string) string {
-		return strings.ReplaceAll(source, "call('TIME')", "{call('GET', P .. 'clock'), 0}")
-	})
-	server.Do("SET", "{holdfast}:clock", "2000")
 	lock(t, s, "a", "k", time.Minute)
 	s.stands(t, "b", "k", "1")
-	server.Do("SET", "{holdfast}:clock", "1000")
+	setClock(server, 900)
 	state, err := s.Get(t.Context(), "k")
 	if err != nil {
 		t.Fatal(err)
@@ -150,14 +159,13 @@ func TestAGrantThatHasEndedIsNotClaimed(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			setClock(server, 1000)
 			held := lock(t, other, "a", "k", time.Minute)
-			place := s.standsFor(t, "b", "k", "1", 20*time.Millisecond)
+			place := s.standsFor(t, "b", "k", "1", time.Second)
 			c := other.stands(t, "c", "k", "2")
 			unlock(t, other, "a", held)
-			redistest.Eventually(t, "c is let in", func() bool {
-				answer := must(t, other, other.scripts.tick, "other", "60000", "1", "0", "0", "200", "0")
-				return len(answer) > 0 && !inLine(t, other, "c", "k")
-			})
+			setClock(server, 1010)
+			must(t, other, other.scripts.tick, "other", "60000", "1", "0", "0", "200", "0") // c is let in
 			if answer := claim(place); status(answer) != wordGone {
 				t.Errorf("b is told %q, and c holds the key", status(answer))
 			}
@@ -209,6 +217,96 @@ func TestEventsThatTheNextPrimaryDoesNotKnow(t *testing.T) {
 	seen = watch(last, "after 9", func() {})
 	if seen[0].Type != holdfast.EventGap && len(seen) != 10 {
 		t.Errorf("seen: %d events, and no gap", len(seen))
+	}
+}
+
+// However many ask a Redis that hangs, each is told in time; and what was not
+// sent by then is not sent later.
+func TestManyAskARedisThatHangs(t *testing.T) {
+	server := redistest.Start(t)
+	s := openQuick(t, server.URL())
+	lock(t, s, "a", "x", time.Minute)
+	server.Pause()
+	const askers = 4000
+	began := time.Now()
+	var asking sync.WaitGroup
+	var certain atomic.Int64
+	for i := range askers {
+		asking.Go(func() {
+			_, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "u", Keys: holdfast.Keys(fmt.Sprint("k", i)), Exp: time.Minute})
+			if holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
+				t.Errorf("answer: %v", err)
+			}
+			if e, ok := errors.AsType[*holdfast.Error](err); ok && !e.OutcomeUnknown {
+				certain.Add(1)
+			}
+		})
+	}
+	asking.Wait()
+	took := time.Since(began)
+	server.Resume()
+	if took > 3*s.options.Timeout {
+		t.Errorf("the answers took %v with a timeout of %v", took, s.options.Timeout)
+	}
+	var count holdfast.Count
+	redistest.Eventually(t, "Redis answers", func() (yes bool) {
+		var err error
+		count, err = s.Count(t.Context())
+		return err == nil
+	})
+	if unknown := askers - certain.Load(); unknown == askers || int64(count.Holds) > 1+unknown {
+		t.Errorf("%d holds, and %d of %d were told that they may have one", count.Holds, unknown, askers)
+	}
+}
+
+// Calls that had begun when the store was closed leave nothing behind.
+func TestCallsBegunBeforeTheEnd(t *testing.T) {
+	server := redistest.Start(t)
+	s := openMortal(t, server.URL())
+	s.Close()
+	if err := s.hearEvents(t.Context()); holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
+		t.Errorf("a watcher: %v", err)
+	}
+	if s.watch.live != nil {
+		t.Error("somebody listens for events that nobody stops")
+	}
+	_, err := s.ask([]string{"u", "1000", "", "", "", "x", "k"})
+	if e, ok := errors.AsType[*holdfast.Error](err); !ok || !strings.Contains(e.Message, "shutting down") {
+		t.Errorf("a lock: %v", err)
+	}
+}
+
+// A connection that is closed while a request is on its way says nothing about
+// what became of it.
+func TestClosedWhileARequestIsOnItsWay(t *testing.T) {
+	server := redistest.Start(t)
+	s, err := New(t.Context(), Options{URL: server.URL(), Timeout: 20 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock(t, s, "u", "w", time.Minute) // Redis knows the script from now on
+	server.Pause()
+	answer := make(chan error, 1)
+	go func() {
+		_, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Exp: time.Minute})
+		answer <- err
+	}()
+	redistest.Eventually(t, "the request is on its way", func() bool {
+		s.many.mu.Lock()
+		defer s.many.mu.Unlock()
+		return s.many.alone == 1
+	})
+	time.Sleep(50 * time.Millisecond)
+	s.Close()
+	err = <-answer
+	server.Resume()
+	e, ok := errors.AsType[*holdfast.Error](err)
+	if !ok || e.Code != holdfast.CodeUnavailable {
+		t.Fatalf("the answer: %+v", err)
+	}
+	if !e.OutcomeUnknown {
+		redistest.Eventually(t, "it has happened", func() bool { return server.Do("EXISTS", "{holdfast}:k:x") == "1" })
+		t.Errorf("the answer: %+v, and it has happened", err)
 	}
 }
 
