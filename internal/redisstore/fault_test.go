@@ -55,8 +55,20 @@ func waits(t testing.TB, s *Store, uid, key string) <-chan error {
 		_, err := s.Lock(t.Context(), holdfast.LockRequest{UID: uid, Keys: holdfast.Keys(key), Exp: time.Minute, Wait: time.Minute})
 		answer <- err
 	}()
-	redistest.Eventually(t, uid+" stands in line", func() bool { return inLine(t, s, uid, key) })
+	redistest.Eventually(t, uid+" stands in line", func() bool { return inLine(t, s, uid, key) && s.knowsPlace(uid) })
 	return answer
+}
+
+// knowsPlace says whether the store has heard where this owner stands in line.
+func (s *Store) knowsPlace(uid string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.byTicket {
+		if strings.HasPrefix(c.ask, uid+"\x00") && c.place != "" {
+			return true
+		}
+	}
+	return false
 }
 
 func inLine(t testing.TB, s *Store, uid, key string) bool {
