@@ -147,6 +147,19 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
+// Versions go on from those of another store, which may be ahead of the clock.
+func TestVersionsGoOnAfterAMove(t *testing.T) {
+	server := redistest.Start(t)
+	s := openOver(t, server.URL())
+	ahead := uint64(time.Now().UnixMicro()) + 1<<40
+	server.Do("SET", "{holdfast}:last", strconv.FormatUint(ahead, 10))
+	token := lock(t, s, "a", "short", time.Minute)
+	grant, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("x", "y")})
+	if err != nil || token.Version != ahead+1 || grant.Tokens[0].Version != ahead+2 {
+		t.Errorf("versions %d, then %+v (%v) after %d", token.Version, grant.Tokens, err, ahead)
+	}
+}
+
 // A server that was cut off from Redis for a while does not tell its client of a
 // grant that is over by then.
 func TestAGrantThatHasEndedIsNotClaimed(t *testing.T) {
