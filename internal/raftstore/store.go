@@ -226,7 +226,7 @@ func (s *Store) Close() error {
 		}
 		s.done.Wait()
 		s.Wait()
-		s.failBatches(keeper.ErrStopping())
+		s.failBatches()
 		err = errors.Join(err, s.disk.close())
 	})
 	return err

@@ -344,10 +344,11 @@ func (s *Store) putBack(p *proposal) {
 	}
 }
 
-// failBatches answers what is under way when the state machine has stopped.
-func (s *Store) failBatches(err error) {
+// failBatches answers what is under way when the state machine has stopped. It
+// may be in the log, and be carried out at the next start.
+func (s *Store) failBatches() {
 	s.batches.Range(func(_, b any) bool {
-		s.failBatch(b.(*batch), err)
+		s.failBatch(b.(*batch), refusal(raft.ErrRaftShutdown))
 		return true
 	})
 	s.failQueue()
