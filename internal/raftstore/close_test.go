@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/internal/table"
 )
 
 // What was on its way to the disk when the store closed may be carried out at the
@@ -36,4 +37,25 @@ func TestWhatIsOnItsWayWhenTheStoreClosesMayHappen(t *testing.T) {
 		}
 		w.end()
 	})
+}
+
+// Nor does a store wait, when it closes, for a command of its own that raft never
+// answers.
+func TestAStoreClosesThatIsNotAnswered(t *testing.T) {
+	s := open(t, t.TempDir())
+	p := &proposal{cmd: table.Command{Op: table.Expire}, answer: make(chan answer, 1)}
+	b := newBatch(1<<40, []*proposal{p}, func() {})
+	s.batches.Store(b.number, b)
+	s.done.Go(func() { s.heard(p, <-p.answer) })
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(30 * time.Second):
+		s.failBatches()
+		t.Error("it waits")
+	}
 }

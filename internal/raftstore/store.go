@@ -221,12 +221,12 @@ func (s *Store) Close() error {
 		case <-time.After(2 * s.options.Patience):
 		}
 		err = s.raft.Shutdown().Error()
+		s.failBatches() // some of those who run here wait for an answer
 		if s.peers != nil {
 			err = errors.Join(err, s.peers.Close())
 		}
 		s.done.Wait()
 		s.Wait()
-		s.failBatches()
 		err = errors.Join(err, s.disk.close())
 	})
 	return err
