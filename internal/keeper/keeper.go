@@ -43,7 +43,7 @@ type call struct {
 	place   uint64
 	since   time.Time
 	waiting int           // requests that wait here
-	kept    int           // requests whose client may come back through another server; see ErrLost
+	kept    int           // requests that leave later: their client may come back, see ErrLost, or they could not leave
 	leaving int           // requests that are about to leave, and may be granted before they have
 	over    chan struct{} // closed when the place is left, with a grant or without
 	grant   *table.Grant  // once over is closed; nil if it was left without
@@ -248,12 +248,17 @@ func (k *Keeper) detach(c *call) (cancel *table.Command, blockers []holdfast.Blo
 }
 
 // detached ends what detach began: the place has been left; or its owner has
-// come back to it meanwhile, and others wait there.
-func (k *Keeper) detached(c *call) (others bool) {
+// come back to it meanwhile, and others wait there. If it could not be left it
+// is kept, to be left later.
+func (k *Keeper) detached(c *call, failed bool) (others, kept bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	c.leaving--
-	return k.calls[c.place] == c
+	others = k.calls[c.place] == c
+	if kept = others && failed; kept {
+		c.kept++
+	}
+	return others, kept
 }
 
 // tell notes that the owner hears of these holds, and gives what is left of

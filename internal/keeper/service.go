@@ -158,11 +158,7 @@ func (s *Service) await(ctx context.Context, c *call, end time.Time) (_ holdfast
 	left := ctx.Err() != nil
 	if left && context.Cause(ctx) == ErrLost {
 		s.keeper.keep(c)
-		s.later(func() {
-			if s.keeper.giveUp(c) {
-				s.await(gone(), c, end)
-			}
-		})
+		s.leaveLater(c)
 		return holdfast.Grant{}, false, ErrLost
 	}
 	if !left && s.stopping() && !c.isOver() {
@@ -189,9 +185,22 @@ func (s *Service) await(ctx context.Context, c *call, end time.Time) (_ holdfast
 	return holdfast.Grant{}, false, holdfast.Locked(blockers)
 }
 
+// leaveLater leaves a place that is kept, unless somebody has a use for it then.
+func (s *Service) leaveLater(c *call) {
+	s.later(func() {
+		if s.keeper.giveUp(c) {
+			s.await(gone(), c, time.Now())
+		}
+	})
+}
+
 // later puts in order what a client leaves behind of which only the server in
-// between is gone, when its place was kept for long enough.
+// between is gone, or what could not be put in order at once, when its place was
+// kept for long enough.
 func (s *Service) later(putInOrder func()) {
+	if s.stopping() {
+		return // nobody may wait for it any more
+	}
 	s.late.Go(func() {
 		select {
 		case <-time.After(s.keep):
@@ -213,7 +222,11 @@ func (s *Service) leave(ctx context.Context, c *call) (blockers []holdfast.Block
 	}
 	r, err := s.log.Propose(context.WithoutCancel(ctx), *cancel)
 	sentAway = err == nil && len(r.Blockers) == 0 // a place in line has somebody in its way
-	return r.Blockers, sentAway, s.keeper.detached(c), err
+	others, kept := s.keeper.detached(c, err != nil)
+	if kept {
+		s.leaveLater(c)
+	}
+	return r.Blockers, sentAway, others, err
 }
 
 // unheard undoes a grant of which its client does not hear (rule 9), and gives
