@@ -287,6 +287,14 @@ func (k *Keeper) undo(uid string, tokens []holdfast.Token) *table.Command {
 	return &table.Command{Op: table.TakeBack, UID: uid, Tokens: unknown, Seen: k.table.Applied()}
 }
 
+// postpone notes that what undo gave could not be carried out: undo must follow
+// again.
+func (k *Keeper) postpone(uid string, tokens []holdfast.Token) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.tell(uid, tokens)
+}
+
 // Replace goes on with another table: the one of a snapshot. Whoever waits
 // for a grant of the old one is told to ask again.
 func (k *Keeper) Replace(t *table.Table) {

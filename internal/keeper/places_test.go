@@ -233,57 +233,6 @@ func TestAPlaceIsKeptFromTheLastLoss(t *testing.T) {
 	})
 }
 
-// A place that could not be left, since the log took nothing at that moment, is
-// left later; what it was granted meanwhile is taken back.
-func TestAPlaceThatCannotBeLeftIsLeftLater(t *testing.T) {
-	for name, test := range map[string]struct {
-		leave     func(p *place, end func())
-		meanwhile func(p *place)
-		holds     int
-	}{
-		"its time has run out":                    {func(*place, func()) { time.Sleep(time.Second) }, func(*place) {}, 1},
-		"its client is gone":                      {func(_ *place, end func()) { end() }, func(*place) {}, 1},
-		"it is let in before it can be left":      {func(_ *place, end func()) { end() }, func(p *place) { p.keeper.Apply(freeing()) }, 0},
-		"its client comes back and is let in":     {func(_ *place, end func()) { end() }, (*place).comeBack, 1},
-		"it cannot be left at the next time, too": {func(_ *place, end func()) { end() }, func(p *place) { time.Sleep(keptFor + time.Second) }, 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				p := newPlace(t)
-				ctx, end := context.WithCancel(t.Context())
-				answer := p.ask(ctx, time.Second)
-				p.before(func(cmd *table.Command) error {
-					if cmd.Op == table.Cancel {
-						return holdfast.Unavailable(nil, "it takes nothing")
-					}
-					return nil
-				})
-				test.leave(p, end)
-				<-answer
-				p.wantInLine(1)
-				test.meanwhile(p)
-				p.first.Store(nil)
-				time.Sleep(2 * keptFor)
-				p.wantInLine(0)
-				if got := p.Stats().Holds; got != test.holds {
-					t.Errorf("%d holds, not %d", got, test.holds)
-				}
-				p.Stop()
-				p.Wait()
-			})
-		})
-	}
-}
-
-// comeBack has the client in line come back, and be let in.
-func (p *place) comeBack() {
-	answer := p.ask(p.Context(), time.Second)
-	p.keeper.Apply(freeing())
-	if a := <-answer; a.err != nil {
-		p.Error(a.err)
-	}
-}
-
 // Nor is a grant to a place at which nobody waits kept for longer than the
 // place, however early it comes.
 func TestAGrantToAnEmptyPlaceIsTakenBack(t *testing.T) {

@@ -247,6 +247,10 @@ func (s *Service) takeBack(uid string, tokens []holdfast.Token) error {
 		return nil
 	}
 	_, err := s.log.Propose(context.Background(), *undo)
+	if err != nil {
+		s.keeper.postpone(uid, undo.Tokens)
+		s.later(func() { s.takeBack(uid, undo.Tokens) })
+	}
 	return err
 }
 

@@ -1,0 +1,100 @@
+package keeper
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"holdfast"
+	"holdfast/internal/table"
+)
+
+// A place that could not be left, since the log took nothing at that moment, is
+// left later; what it was granted meanwhile is taken back.
+func TestAPlaceThatCannotBeLeftIsLeftLater(t *testing.T) {
+	for name, test := range map[string]struct {
+		leave     func(p *place, end func())
+		meanwhile func(p *place)
+		holds     int
+	}{
+		"its time has run out":                    {func(*place, func()) { time.Sleep(time.Second) }, func(*place) {}, 1},
+		"its client is gone":                      {func(_ *place, end func()) { end() }, func(*place) {}, 1},
+		"it is let in before it can be left":      {func(_ *place, end func()) { end() }, func(p *place) { p.keeper.Apply(freeing()) }, 0},
+		"its client comes back and is let in":     {func(_ *place, end func()) { end() }, (*place).comeBack, 1},
+		"it cannot be left at the next time, too": {func(_ *place, end func()) { end() }, func(p *place) { time.Sleep(keptFor + time.Second) }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPlace(t)
+				ctx, end := context.WithCancel(t.Context())
+				answer := p.ask(ctx, time.Second)
+				p.before(func(cmd *table.Command) error {
+					if cmd.Op == table.Cancel {
+						return holdfast.Unavailable(nil, "it takes nothing")
+					}
+					return nil
+				})
+				test.leave(p, end)
+				<-answer
+				p.wantInLine(1)
+				test.meanwhile(p)
+				p.first.Store(nil)
+				time.Sleep(2 * keptFor)
+				p.wantInLine(0)
+				if got := p.Stats().Holds; got != test.holds {
+					t.Errorf("%d holds, not %d", got, test.holds)
+				}
+				p.Stop()
+				p.Wait()
+			})
+		})
+	}
+}
+
+// comeBack has the client in line come back, and be let in.
+func (p *place) comeBack() {
+	answer := p.ask(p.Context(), time.Second)
+	p.keeper.Apply(freeing())
+	if a := <-answer; a.err != nil {
+		p.Error(a.err)
+	}
+}
+
+// A grant that could not be taken back, since the log took nothing at that moment,
+// is taken back later, unless its owner has heard of it by then.
+func TestAGrantThatCannotBeTakenBackIsTakenBackLater(t *testing.T) {
+	for name, back := range map[string]bool{"nobody comes back": false, "its client does": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPlace(t)
+				defer func() { p.Stop(); p.Wait() }()
+				ctx, end := context.WithCancelCause(t.Context())
+				p.before(func(cmd *table.Command) error {
+					end(holdfast.Unavailable(nil, "the server is stopping"))
+					if cmd.Op == table.TakeBack {
+						return holdfast.Unavailable(nil, "it takes nothing")
+					}
+					return nil
+				})
+				req := holdfast.LockRequest{UID: "c", Keys: holdfast.Keys("y"), Exp: time.Hour}
+				grant, err := p.Lock(ctx, req)
+				p.wantUnknown(answered{grant, err})
+				time.Sleep(keptFor + time.Second) // it takes nothing then, either
+				p.first.Store(nil)
+				want := 1
+				if back {
+					want = 2
+					if _, err := p.Lock(t.Context(), req); err != nil {
+						t.Error(err)
+					}
+				}
+				time.Sleep(2 * keptFor)
+				synctest.Wait()
+				if got := p.Stats().Holds; got != want {
+					t.Errorf("%d holds in the end, not %d", got, want)
+				}
+			})
+		})
+	}
+}
