@@ -98,3 +98,35 @@ func TestAGrantThatCannotBeTakenBackIsTakenBackLater(t *testing.T) {
 		})
 	}
 }
+
+// So it is with the places that a new leader finds, and with what they were
+// granted.
+func TestAnEmptyPlaceThatCannotBeLeftIsLeftLater(t *testing.T) {
+	for _, refused := range []table.Op{table.Cancel, table.TakeBack} {
+		t.Run(refused.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPlace(t)
+				p.keeper.Follow(&table.Command{Op: table.Lock, UID: "c", Keys: holdfast.Keys("y"), Exp: time.Hour})
+				p.keeper.Follow(&table.Command{Op: table.Lock, UID: "d", Keys: holdfast.Keys("y"), Exp: time.Hour, Wait: true})
+				leaveEmpty := p.keeper.KeepPlaces()
+				p.keeper.Apply(freeing())
+				p.before(func(cmd *table.Command) error {
+					if cmd.Op == refused {
+						return holdfast.Unavailable(nil, "it takes nothing")
+					}
+					return nil
+				})
+				ctx, stop := context.WithCancel(t.Context())
+				defer stop()
+				go leaveEmpty(ctx, p, keptFor)
+				time.Sleep(3*keptFor + time.Second)
+				p.first.Store(nil)
+				time.Sleep(keptFor)
+				p.wantInLine(0)
+				if got := p.Stats().Holds; got != 1 {
+					t.Errorf("%d holds, not 1", got)
+				}
+			})
+		})
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"holdfast"
@@ -114,12 +115,21 @@ func (k *Keeper) KeepPlaces() (leaveEmpty func(ctx context.Context, log Log, kee
 }
 
 func (k *Keeper) leaveEmpty(ctx context.Context, log Log, keep time.Duration, places []uint64) {
-	select {
-	case <-time.After(keep):
-	case <-ctx.Done():
-		k.takeUnmet()
-		return
+	for left := false; !left; {
+		select {
+		case <-time.After(keep):
+			left = k.tryToLeave(ctx, log, places)
+		case <-ctx.Done():
+			k.takeUnmet()
+			return
+		}
 	}
+}
+
+// tryToLeave leaves those places that are still empty, and takes back what they
+// were granted. It says false if some of that has to be tried again.
+func (k *Keeper) tryToLeave(ctx context.Context, log Log, places []uint64) bool {
+	var again atomic.Bool
 	atOnce(places, func(place uint64) {
 		k.mu.Lock()
 		_, attended := k.calls[place]
@@ -127,14 +137,23 @@ func (k *Keeper) leaveEmpty(ctx context.Context, log Log, keep time.Duration, pl
 		empty := !attended && k.table.InLine(place)
 		k.mu.Unlock()
 		if empty {
-			log.Propose(ctx, cancel)
+			if _, err := log.Propose(ctx, cancel); err != nil {
+				again.Store(true)
+			}
 		}
 	})
+	if again.Load() {
+		return false
+	}
 	atOnce(k.takeUnmet(), func(grant table.Grant) {
 		if undo := k.undo(grant.UID, grant.Tokens); undo != nil {
-			log.Propose(ctx, *undo)
+			if _, err := log.Propose(ctx, *undo); err != nil {
+				again.Store(true)
+				k.putUnmet(table.Grant{UID: grant.UID, Tokens: undo.Tokens})
+			}
 		}
 	})
+	return !again.Load()
 }
 
 // atOnce does something with each of a list, with many of them at once: they may
@@ -156,4 +175,12 @@ func (k *Keeper) takeUnmet() []table.Grant {
 	unmet := k.unmet
 	k.unmet = nil
 	return unmet
+}
+
+// putUnmet puts one back that could not be taken back.
+func (k *Keeper) putUnmet(grant table.Grant) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.unmet = append(k.unmet, grant)
+	k.tell(grant.UID, grant.Tokens)
 }
