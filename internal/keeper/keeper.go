@@ -98,6 +98,15 @@ func (k *Keeper) Follow(cmd *table.Command) {
 	k.apply(cmd, false)
 }
 
+// Finish carries out a command as Follow does, but somebody here waits for its
+// result: this process has proposed it, and does not lead any more. It is not for
+// Lock and Extend, whose result tells for how long a hold lives.
+func (k *Keeper) Finish(cmd *table.Command) Result {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.result(cmd, k.apply(cmd, false))
+}
+
 // Apply carries out a command and all that follows from it. The result of a Lock
 // must get to who asked, or to [Service.Abandon]: a grant of which its owner is
 // not told is to be taken back, and a place at which nobody waits to be left.

@@ -100,6 +100,28 @@ func TestWhoDoesNotLeadTellsNoGrant(t *testing.T) {
 	}
 }
 
+// Nor does it tell those who wait here of a grant that comes with what it has
+// proposed: they ask where the lives of their holds are known.
+func TestWhoDoesNotLeadTellsNobodyInLineOfAGrant(t *testing.T) {
+	a := newNode(t, "a", t.TempDir()).start()
+	a.options.Node.network.(*cable).cut.Store(true)
+	b := newNode(t, "b", t.TempDir(), a)
+	b.start() // it does not get in, and so does not lead
+	held := b.keeper.Apply(&table.Command{Op: table.Lock, UID: "u", Keys: holdfast.Keys("x"), Exp: time.Hour})
+	b.keeper.Apply(&table.Command{Op: table.Lock, UID: "v", Keys: holdfast.Keys("x"), Exp: time.Hour, Wait: true})
+	p := &proposal{cmd: table.Command{Op: table.Unlock, UID: "u", Tokens: held.Tokens}, answer: make(chan answer, 1)}
+	entry := newBatch(1<<40, []*proposal{p}, func() {})
+	b.batches.Store(entry.number, entry)
+	machine{b.Store}.Apply(&raft.Log{Data: b.encode(entry)})
+	b.batches.Delete(entry.number)
+	if a := <-p.answer; a.err != nil || len(a.result.Tokens) != 1 {
+		t.Errorf("answer: %+v", a)
+	}
+	if told, left := b.Stats().Waited.Read().Count(), b.Stats().Left.Read().Count(); told != 0 || left != 1 {
+		t.Errorf("%d were told of a grant, %d are to ask again", told, left)
+	}
+}
+
 // What was on its way to a node that is asked no more does not arrive later:
 // it has been asked elsewhere by then, and answered.
 func TestWhatIsAskedElsewhereDoesNotArrive(t *testing.T) {

@@ -111,12 +111,15 @@ func (m machine) carryOut(b *batch) {
 	leads := m.s.raft.State() == raft.Leader
 	answers := make([]answer, len(b.proposals))
 	for i, p := range b.proposals {
-		if !leads && (p.cmd.Op == table.Lock || p.cmd.Op == table.Extend) {
+		switch {
+		case leads:
+			answers[i].result = m.s.keeper.Apply(&p.cmd)
+		case p.cmd.Op == table.Lock || p.cmd.Op == table.Extend:
 			m.s.keeper.Follow(&p.cmd)
 			answers[i].err = errUnknown(nil, "this node does not lead any more")
-			continue
+		default:
+			answers[i].result = m.s.keeper.Finish(&p.cmd)
 		}
-		answers[i].result = m.s.keeper.Apply(&p.cmd)
 	}
 	reply := func() {
 		for i, p := range b.proposals {
