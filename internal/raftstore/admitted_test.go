@@ -11,7 +11,7 @@ import (
 	"holdfast/internal/table"
 )
 
-func isAdmitted() bool { return true }
+func isAdmitted() (uint64, bool) { return 0, true }
 
 // leader waits for one.
 func (w *world) leader() *simNode {
@@ -169,6 +169,61 @@ func TestOneWhoHasJoinedGetsTheVoteOfOneWhoWasAway(t *testing.T) {
 		heal()
 		if got := w.leader(); got != w.spare {
 			t.Errorf("%s leads", got.id)
+		}
+		w.end()
+	})
+}
+
+// Whoever has been taken in has forgotten for whom it voted before, and does not
+// vote until it knows what the cluster had come to then. There may be one who
+// has not heard that it was removed meanwhile, and counts its vote.
+func TestANodeThatIsTakenInDoesNotVoteAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1, 5, false)
+		rng := rand.New(rand.NewPCG(1, 1))
+		leader := w.leader()
+		others := slices.DeleteFunc(slices.Clone(w.nodes[:5]), func(n *simNode) bool { return n == leader })
+		follower, behind, lost := others[0], others[1], others[2:] // who joins asks the first
+		heal := w.cut(func(from, to int) bool { return from == behind.index || to == behind.index })
+		l := leader.living()
+		floor := l.keeper.Version() + 1000
+		if _, err := l.propose(context.Background(), table.Command{Op: table.Raise, Floor: floor}); err != nil {
+			t.Error(err)
+		}
+		for _, n := range lost {
+			if err := (Leading{l.Service, l.Store}).RemoveNode(context.Background(), n.id); err != nil {
+				t.Error(err)
+			}
+			n.lose(rng, false)
+		}
+		for _, n := range lost {
+			n.hold(-1)
+			n.start()
+			w.within("it is taken in", func() bool { return n.living().admitted() })
+			w.cut(func(from, to int) bool { return from == leader.index && to == n.index }) // it is sent nothing yet
+		}
+		for _, n := range []*simNode{leader, follower} {
+			n.hold(1)
+			n.crash(0)
+		}
+		for _, n := range lost {
+			if r := n.living().answerTo(question{Op: askTerm}); r.Refusal == "" {
+				t.Errorf("%s claims to know that the latest term is %d", n.id, r.Term)
+			}
+		}
+		heal()
+		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			if leaders := w.leaders(); len(leaders) > 0 {
+				t.Errorf("%v leads, and knows version %d of %d", leaders, behind.living().keeper.Version(), floor)
+				break
+			}
+		}
+		for _, n := range []*simNode{leader, follower} {
+			n.hold(-1)
+			n.start()
+		}
+		if got := w.leader().living().keeper.Version(); got < floor {
+			t.Errorf("version %d was answered, and %d is the last one", floor, got)
 		}
 		w.end()
 	})

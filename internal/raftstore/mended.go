@@ -41,7 +41,7 @@ type transport interface {
 type mended struct {
 	transport
 	disk      *disk
-	admitted  func() bool
+	admission func() (since uint64, admitted bool)
 	raft      atomic.Pointer[raft.Raft]   // nil until it runs
 	conflicts func(last, snapshot uint64) // called when the log has other entries than the snapshot, up to last
 	rpcs      chan raft.RPC
@@ -49,8 +49,8 @@ type mended struct {
 	once      sync.Once
 }
 
-func mend(t transport, d *disk, admitted func() bool, conflicts func(last, snapshot uint64)) *mended {
-	m := &mended{transport: t, disk: d, admitted: admitted, conflicts: conflicts, rpcs: make(chan raft.RPC), over: make(chan struct{})}
+func mend(t transport, d *disk, admission func() (uint64, bool), conflicts func(last, snapshot uint64)) *mended {
+	m := &mended{transport: t, disk: d, admission: admission, conflicts: conflicts, rpcs: make(chan raft.RPC), over: make(chan struct{})}
 	go m.pass()
 	return m
 }

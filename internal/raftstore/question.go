@@ -163,7 +163,7 @@ func (s *Store) answerTo(q question) reply {
 	case askMember:
 		return s.isMember(q.ID)
 	case askTerm:
-		if !s.admitted() {
+		if !s.inLog() {
 			return reply{Refusal: errNotAdmitted.Error(), Again: true} // it may have known a later one
 		}
 		return reply{Term: s.raft.CurrentTerm()}

@@ -94,7 +94,7 @@ func (s *Store) startNode(ctx context.Context, found *identity) error {
 			Stream: streams{s.peers}, MaxPool: 4, Timeout: peerTimeout, Logger: config.Logger,
 		})
 	}
-	transport := mend(over, s.disk, s.admitted, s.conflict)
+	transport := mend(over, s.disk, s.admission, s.conflict)
 	self := raft.Server{ID: config.LocalID, Address: s.peers.self()}
 	mine := s.disk.members
 	if present && len(mine) == 1 && (mine[0].ID == lone && identity.Founder || mine[0].ID == self.ID && mine[0].Address != self.Address) {
