@@ -130,3 +130,26 @@ func TestAnEmptyPlaceThatCannotBeLeftIsLeftLater(t *testing.T) {
 		})
 	}
 }
+
+// A grant that nobody can take back, since the process that made it does not lead
+// any more, or leads anew, is not told to have come to nothing.
+func TestAGrantThatNobodyTakesBackMayStand(t *testing.T) {
+	for name, change := range map[string]func(*Keeper){
+		"it does not lead any more": func(k *Keeper) { k.clock = nil },
+		"it leads anew":             (*Keeper).StartClock,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPlace(t)
+				r := p.keeper.Apply(&table.Command{Op: table.Lock, UID: "c", Keys: holdfast.Keys("y"), Exp: time.Hour})
+				ctx, end := context.WithCancelCause(t.Context())
+				end(holdfast.Unavailable(nil, "the server is stopping"))
+				change(p.keeper)
+				p.wantUnknown(answered{err: p.unheard(ctx, "c", r.Tokens)})
+				if got := p.Stats().Holds; got != 2 {
+					t.Errorf("%d holds, not 2", got)
+				}
+			})
+		})
+	}
+}

@@ -235,23 +235,25 @@ func (s *Service) unheard(ctx context.Context, uid string, tokens []holdfast.Tok
 	cause := context.Cause(ctx)
 	if cause == ErrLost {
 		s.later(func() { s.takeBack(uid, tokens) })
-	} else if err := s.takeBack(uid, tokens); err != nil {
+	} else if !s.takeBack(uid, tokens) {
 		return holdfast.Unknown(cause)
 	}
 	return cause
 }
 
-func (s *Service) takeBack(uid string, tokens []holdfast.Token) error {
+// takeBack undoes a grant as far as its owner does not know of it. It says false if
+// that is not at all, or cannot be done now.
+func (s *Service) takeBack(uid string, tokens []holdfast.Token) bool {
 	undo := s.keeper.undo(uid, tokens)
 	if undo == nil {
-		return nil
+		return false
 	}
 	_, err := s.log.Propose(context.Background(), *undo)
 	if err != nil {
 		s.keeper.postpone(uid, undo.Tokens)
 		s.later(func() { s.takeBack(uid, undo.Tokens) })
 	}
-	return err
+	return err == nil
 }
 
 // Abandon puts in order what a Lock command has done whose result nobody
