@@ -145,15 +145,6 @@ func (l Leading) StepDown(ctx context.Context) error {
 	}
 }
 
-// handOver has another node lead. It waits no longer than the store is patient:
-// raft has no answer for whom it has not heard when it is shut down, or when its
-// disk does not come back.
-func (s *Store) handOver(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.options.Patience)
-	defer cancel()
-	return within(ctx, s.raft.LeadershipTransfer)
-}
-
 // within waits for what raft is asked, but no longer than ctx.
 func within[F raft.Future](ctx context.Context, ask func() F) error {
 	answer := make(chan error, 1)

@@ -1,0 +1,27 @@
+package raftstore
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+// A leader hands over to one that lives, whoever of the others does not.
+func TestALeaderHandsOverToOneThatLives(t *testing.T) {
+	for away := range 2 {
+		bubble(t, func(t *testing.T) {
+			w := newWorld(t, 1, 3, false)
+			leader := w.leader()
+			time.Sleep(time.Second) // until all have everything, and so are alike to raft
+			gone := w.nodes[(leader.index+1+away)%3]
+			gone.hold(1)
+			gone.crash(0)
+			l := leader.living()
+			if err := (Leading{l.Service, l.Store}).StepDown(context.Background()); err != nil {
+				t.Error(err)
+			}
+			w.within("another one leads", func() bool { return w.leader() != leader })
+			w.end()
+		})
+	}
+}
