@@ -47,7 +47,7 @@ type call struct {
 	leaving int           // requests that are about to leave, and may be granted before they have
 	over    chan struct{} // closed when the place is left, with a grant or without
 	grant   *table.Grant  // once over is closed; nil if it was left without
-	exp     time.Duration // with grant: what is left of the hold that ends first
+	until   time.Time     // with grant: when the hold ends that ends first
 }
 
 func (c *call) isOver() bool {
@@ -147,7 +147,7 @@ func (k *Keeper) leave(place uint64, grant *table.Grant) {
 		copied := *grant
 		c.grant = &copied
 		for range c.waiting + c.kept + c.leaving {
-			c.exp = k.tell(grant.UID, grant.Tokens)
+			c.until = k.tell(grant.UID, grant.Tokens)
 		}
 	case grant != nil && k.unmet != nil:
 		k.unmet = append(k.unmet, *grant)
@@ -183,7 +183,7 @@ func (k *Keeper) result(cmd *table.Command, out *table.Outcome) Result {
 		OverLimit: out.OverLimit,
 	}
 	if out.Status == table.Granted || cmd.Op == table.Extend {
-		r.Exp = k.tell(cmd.UID, out.Tokens)
+		r.Exp = remaining(k.tell(cmd.UID, out.Tokens))
 	}
 	if out.Place != 0 {
 		c, ok := k.calls[out.Place]
@@ -270,14 +270,22 @@ func (k *Keeper) detached(c *call, failed bool) (others, kept bool) {
 	return others, kept
 }
 
-// tell notes that the owner hears of these holds, and gives what is left of
-// the one that ends first. If the answer to a Lock cannot be given, undo must
-// follow.
-func (k *Keeper) tell(uid string, tokens []holdfast.Token) time.Duration {
+// tell notes that the owner hears of these holds, and gives the end of the one
+// that ends first; the zero time if this process does not watch over time. If the
+// answer to a Lock cannot be given, undo must follow.
+func (k *Keeper) tell(uid string, tokens []holdfast.Token) (until time.Time) {
 	if k.clock == nil {
-		return 0
+		return time.Time{}
 	}
 	return k.clock.Tell(uid, tokens)
+}
+
+// remaining is what is left until a hold ends, in whole milliseconds.
+func remaining(until time.Time) time.Duration {
+	if until.IsZero() {
+		return 0
+	}
+	return max(0, time.Until(until).Truncate(time.Millisecond))
 }
 
 // undo gives the command that takes back what a grant made when its answer

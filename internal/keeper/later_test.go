@@ -153,3 +153,38 @@ func TestAGrantThatNobodyTakesBackMayStand(t *testing.T) {
 		})
 	}
 }
+
+// Who is granted while he leaves the line hears of it when that has been carried
+// out, and for how long his hold lives from then on.
+func TestAGrantThatIsToldLateTellsWhatIsLeft(t *testing.T) {
+	for _, test := range []struct{ late, left time.Duration }{
+		{0, time.Hour},
+		{time.Millisecond, time.Hour - time.Millisecond},
+		{10*time.Second + time.Microsecond, time.Hour - 10*time.Second - time.Millisecond},
+		{time.Hour, time.Hour},     // nothing was left: it is asked again
+		{2 * time.Hour, time.Hour}, // nor is there any hold
+	} {
+		t.Run(test.late.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPlace(t)
+				defer func() { p.Stop(); p.Wait() }()
+				ctx, stop := context.WithCancel(t.Context())
+				defer stop()
+				go p.keeper.WatchOver(ctx, p)
+				answer := p.ask(p.Context(), time.Second)
+				p.before(func(cmd *table.Command) error {
+					if cmd.Op == table.Cancel {
+						p.first.Store(nil)
+						p.keeper.Apply(freeing())
+						time.Sleep(test.late)
+					}
+					return nil
+				})
+				a := <-answer
+				if left, _ := p.keeper.leftOf("x", "b"); a.err != nil || a.Exp != test.left || left != test.left {
+					t.Errorf("answer: %v, %v; it has %v left, and should have %v", a.Grant, a.err, left, test.left)
+				}
+			})
+		})
+	}
+}

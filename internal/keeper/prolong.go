@@ -50,7 +50,7 @@ func (k *Keeper) Prolong(cmd *table.Command) (Result, bool) {
 	k.rearm()
 	k.feed.Publish(events)
 	k.counts.Extensions.Add(uint64(len(events)))
-	r.Exp = k.tell(cmd.UID, r.Tokens)
+	r.Exp = remaining(k.tell(cmd.UID, r.Tokens))
 	return r, true
 }
 

@@ -145,7 +145,8 @@ func (s *Service) stand(ctx context.Context, req holdfast.LockRequest, c *call, 
 // await waits for the grant of a call until end. It leaves everything in good
 // order: the line without a request that nobody waits for any more, and no
 // hold behind that its owner does not hear of. Again says that the call was
-// over without a grant, and the place may be there still.
+// over without a grant, and the place may be there still; or that nothing is left
+// of the grant.
 func (s *Service) await(ctx context.Context, c *call, end time.Time) (_ holdfast.Grant, again bool, _ error) {
 	timer := time.NewTimer(time.Until(end))
 	defer timer.Stop()
@@ -170,7 +171,8 @@ func (s *Service) await(ctx context.Context, c *call, end time.Time) (_ holdfast
 	granted := !others && c.isOver() && c.grant != nil
 	switch {
 	case granted && !left:
-		return holdfast.Grant{Tokens: slices.Clone(c.grant.Tokens), Exp: c.exp}, false, nil
+		exp := remaining(c.until) // it may have had to leave first, which takes a while
+		return holdfast.Grant{Tokens: slices.Clone(c.grant.Tokens), Exp: exp}, exp == 0, nil
 	case granted:
 		return holdfast.Grant{}, false, s.unheard(ctx, c.grant.UID, c.grant.Tokens)
 	case left && (sentAway || err != nil):

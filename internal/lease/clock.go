@@ -121,18 +121,19 @@ func (c *Clock) Know(key, uid string) {
 }
 
 // Tell notes that an answer is under way that tells the owner of these holds.
-// It gives what is left, as Left does, of the one that ends first. Doubt must
-// follow if the answer cannot be given and what it tells is to be taken back.
-func (c *Clock) Tell(uid string, tokens []holdfast.Token) time.Duration {
+// It gives the end of the one that ends first, with a monotonic reading; the zero
+// time if there is none of them. Doubt must follow if the answer cannot be given
+// and what it tells is to be taken back.
+func (c *Clock) Tell(uid string, tokens []holdfast.Token) (until time.Time) {
 	first := int64(math.MaxInt64)
 	c.each(uid, tokens, func(l *lease) {
 		l.heard = max(l.heard, l.heard+1) // or as many as there is room for
 		first = min(first, l.deadline)
 	})
 	if first == math.MaxInt64 {
-		return 0
+		return time.Time{}
 	}
-	return millis(max(0, first-c.nextMilli()))
+	return c.start.Add(millis(first))
 }
 
 // Doubt notes that an answer of Tell will not be given. It yields the tokens
