@@ -26,7 +26,7 @@ func (s *Store) reach(ctx context.Context) error {
 		}
 		return err
 	}
-	if err := checkVersion(ctx, client); err != nil {
+	if err := s.inspect(ctx, client); err != nil {
 		client.Close()
 		return err
 	}
@@ -34,30 +34,36 @@ func (s *Store) reach(ctx context.Context) error {
 	return nil
 }
 
-// checkVersion refuses a Redis that is too old. One that does not want to say
-// how old it is gets the benefit of the doubt.
-func checkVersion(ctx context.Context, client rueidis.Client) error {
-	info, err := client.Do(ctx, client.B().Info().Section("server").Build()).ToString()
+// inspect refuses a Redis that is too old, and warns of one that may evict holds.
+// One that does not want to say what it is gets the benefit of the doubt.
+func (s *Store) inspect(ctx context.Context, client rueidis.Client) error {
+	info, err := client.Do(ctx, client.B().Info().Section("server", "memory").Build()).ToString()
 	if err != nil {
 		if _, refused := rueidis.IsRedisErr(err); refused && strings.HasPrefix(err.Error(), "NOPERM") {
 			return nil
 		}
 		return err
 	}
-	return newEnough(info)
+	if policy := said(info, "maxmemory_policy"); strings.HasPrefix(policy, "allkeys-") {
+		s.log.Warn("Redis evicts any keys when it is full, and with them holds: set maxmemory-policy to noeviction", "policy", policy)
+	}
+	return newEnough(said(info, "redis_version"))
 }
 
-// newEnough looks for the version in what INFO says.
-func newEnough(info string) error {
+// said gives what INFO says of something; empty if nothing.
+func said(info, what string) string {
 	for line := range strings.Lines(info) {
-		version, ok := strings.CutPrefix(strings.TrimSpace(line), "redis_version:")
-		if !ok {
-			continue
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), what+":"); ok {
+			return value
 		}
-		major, _, _ := strings.Cut(version, ".")
-		if n, err := strconv.Atoi(major); err == nil && n < oldest {
-			return fmt.Errorf("%w: it is %s, and %d.0 or later is needed", errTooOld, version, oldest)
-		}
+	}
+	return ""
+}
+
+func newEnough(version string) error {
+	major, _, _ := strings.Cut(version, ".")
+	if n, err := strconv.Atoi(major); err == nil && n < oldest {
+		return fmt.Errorf("%w: it is %s, and %d.0 or later is needed", errTooOld, version, oldest)
 	}
 	return nil
 }

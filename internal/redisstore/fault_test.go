@@ -324,8 +324,24 @@ func TestTooOldARedisIsRefused(t *testing.T) {
 		"# Server\r\nredis_version:10.1.0\r\n":  false,
 		"# Server\r\nserver_name:something\r\n": false,
 	} {
-		if err := newEnough(info); (err != nil) != refused || err != nil && !strings.Contains(err.Error(), "too old") {
+		if err := newEnough(said(info, "redis_version")); (err != nil) != refused || err != nil && !strings.Contains(err.Error(), "too old") {
 			t.Errorf("%q: %v", info, err)
+		}
+	}
+}
+
+// Who sets a limit to the memory of Redis may have chosen that it forgets keys.
+func TestARedisThatMayEvictHoldsIsWarnedOf(t *testing.T) {
+	for policy, want := range map[string]bool{"noeviction": false, "volatile-lru": false, "allkeys-lru": true, "allkeys-random": true} {
+		server := redistest.Start(t, "--maxmemory-policy", policy)
+		var log bytes.Buffer
+		s, err := New(t.Context(), Options{URL: server.URL(), Log: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		if warned := strings.Contains(log.String(), policy); warned != want {
+			t.Errorf("%s: warned %v: %s", policy, warned, &log)
 		}
 	}
 }
