@@ -20,27 +20,31 @@ import (
 var ownHeader = []byte("\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n")
 
 // ownRefusal gives the status of p if p is a refusal of net/http's own, and
-// zero if it is anything else.
+// zero if it is anything else. Of that p must be the whole: the middle of an
+// answer can begin with whatever a client has put into a note.
 func ownRefusal(p []byte) int {
 	const line = "HTTP/1.1 400 "
 	if len(p) < len(line) || string(p[:7]) != "HTTP/1." {
 		return 0
 	}
 	status, err := strconv.Atoi(string(p[9:12]))
-	if err != nil {
+	end := bytes.IndexByte(p, '\r')
+	if err != nil || status < 400 || end < len(line) {
 		return 0
 	}
+	reason, rest := p[9:end], p[end:]
+	switch body, own := bytes.CutPrefix(rest, ownHeader); {
+	case own && (bytes.Equal(body, reason) || string(body) == "Unsupported transfer encoding"):
+		return status
 	// An expectation that net/http cannot meet it refuses without a body. No
 	// Handler answers so.
-	if status == http.StatusExpectationFailed {
+	case string(reason) == "417 Expectation Failed" && bytes.Index(rest, endOfHeader) == len(rest)-len(endOfHeader):
 		return status
 	}
-	end := bytes.IndexByte(p, '\r')
-	if status < 400 || end < 0 || !bytes.HasPrefix(p[end:], ownHeader) {
-		return 0
-	}
-	return status
+	return 0
 }
+
+var endOfHeader = []byte("\r\n\r\n")
 
 func jsonRefusal(status int, p []byte, header int) []byte {
 	refusal := &holdfast.Error{Code: holdfast.CodeInvalid}
