@@ -120,7 +120,7 @@ type trial struct {
 	began    instant       // of the first attempt since somebody served
 	count    int           // attempts
 	pause    time.Duration // the last one
-	after    time.Duration // when the first server wants to be asked again, in this round
+	after    time.Duration // when the first server that says so wants to be asked again, in this round
 	unknown  bool          // an attempt may have done what was asked
 }
 
@@ -132,7 +132,7 @@ func (t *trial) failed(trouble *trouble, began instant) {
 	}
 	t.count++
 	t.unknown = t.unknown || trouble.OutcomeUnknown
-	if t.after == 0 || trouble.RetryAfter < t.after {
+	if trouble.RetryAfter > 0 && (t.after == 0 || trouble.RetryAfter < t.after) {
 		t.after = trouble.RetryAfter
 	}
 }

@@ -221,6 +221,22 @@ func TestARoundIsFollowedByAPauseAsLongAsTheServersAskFor(t *testing.T) {
 	})
 }
 
+// Whatever else is the case in a round, and in whatever order.
+func TestAServerThatIsAwayDoesNotShortenWhatAnotherAsksFor(t *testing.T) {
+	for _, round := range [][]line{{isBusy, isRefused}, {isRefused, isBusy}, {isUnclear, isBusy}} {
+		least := 3 * time.Second
+		if round[0] == isUnclear {
+			least = time.Second // the first of them can be asked by then
+		}
+		follow(t, "a b", append(round, isFree), func(t *testing.T, c *client.Client, s *script) {
+			check(t, c)
+			if pause := s.sent[2].at - s.sent[1].at; pause < least || pause > least+time.Second {
+				t.Errorf("a pause of %v, but %v were asked for", pause, least)
+			}
+		})
+	}
+}
+
 func TestPausesGrowAndDiffer(t *testing.T) {
 	seen := map[time.Duration]bool{}
 	for range 4 {

@@ -67,7 +67,7 @@ export class Asker {
     const { signal, patience = this.#options.patience } = call;
     let began = now(); // the first attempt since somebody served
     let rest = 0;
-    let after = Infinity; // when the first server wants to be asked again, in this round
+    let after = Infinity; // when the first server that says so wants to be asked again, in this round
     let unknown = false; // an attempt may have done what was asked
     for (let count = 1; ; count++) {
       signal?.throwIfAborted();
@@ -82,12 +82,12 @@ export class Asker {
       if (since(sent) > patience && patience > 0) [began, rest] = [now(), 0];
       unknown ||= error.outcomeUnknown;
       if (!again || (call.once && error.outcomeUnknown)) throw verdict(error, unknown);
-      after = Math.min(after, error.retryAfter ?? 0);
+      after = Math.min(after, error.retryAfter ?? Infinity);
       if (count % this.#servers.length !== 0) continue;
 
       // The jitter is there so that those who were sent away together do not come back together.
       rest = Math.min(Math.max(firstPause, 2 * rest), longestPause);
-      const ms = Math.max(rest / 2, after) + (Math.random() * rest) / 2;
+      const ms = Math.max(rest / 2, after < Infinity ? after : 0) + (Math.random() * rest) / 2;
       after = Infinity;
       if (since(began) + ms > patience) throw verdict(error, unknown);
       await pause(ms, signal);
