@@ -39,9 +39,7 @@ type call struct {
 	op   wire.Op // what it is on the stream; zero if it does not go there
 	bind bool    // on the stream: the holds end with the connection
 
-	// grace is, with bind, how much longer than the connection the holds of the
-	// answer live; zero if they are not tied to one.
-	grace time.Duration
+	tie // of the holds of the answer
 
 	last error // why the last attempt failed, save for the end of ctx; nil if none has
 
@@ -49,6 +47,12 @@ type call struct {
 	keeps  bool // it keeps a hold alive: the next attempt does not rely on a stream that is silent
 	gives  bool // it gives keys back: a server that is at a limit is asked again
 	once   bool // not to be sent again when it may have happened
+}
+
+// tie is what is known of holds that shall end with their connection.
+type tie struct {
+	grace  time.Duration // how much longer they live; zero if they are not tied to one
+	unsure bool          // they may be, by an attempt that has no answer
 }
 
 // trouble is why an attempt gave no answer.

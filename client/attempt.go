@@ -41,6 +41,7 @@ func (c *Client) attempt(ctx context.Context, index uint32, call *call) ([]byte,
 	if call.op != 0 && !c.plain {
 		answer, trouble, instead := c.doors[index].attempt(ctx, call)
 		if !instead {
+			call.unsure = call.unsure || call.bind && trouble != nil && trouble.OutcomeUnknown
 			return answer, trouble
 		}
 	}

@@ -96,24 +96,29 @@ func (c *Client) Hold(ctx context.Context, keys []holdfast.Ask, options ...Optio
 	}
 	for range tries {
 		began := now()
-		grant, grace, err := c.lock(ctx, req)
+		grant, tie, err := c.lock(ctx, req)
 		if err != nil {
 			return nil, err
 		}
-		tokens, life := grant.Tokens, lifeOf(req.Exp, grace)
+		// What is not bound now never is: it would be by an extension whose answer
+		// is lost as well, and then end long before its exp.
+		granted := req
+		granted.bind = tie.grace > 0
+		tokens, life := grant.Tokens, lifeOf(req.Exp, tie.grace)
 		if began.since() > life/renewals {
 			// It stood in line, and nobody on this side knows since when it has
 			// been granted. From an extension on, it is known.
 			began = now()
-			tokens, life, err = c.extendOnce(ctx, req, tokens, life)
+			tokens, life, err = c.extendOnce(ctx, granted, tokens, life)
 		}
 		switch {
 		case ctx.Err() != nil:
 			err = context.Cause(ctx)
-		case err == nil && len(tokens) == len(grant.Tokens):
-			return c.newHeld(ctx, req, tokens, life, began), nil
+		case err == nil && len(tokens) == len(grant.Tokens) && (granted.bind || !tie.unsure):
+			return c.newHeld(ctx, granted, tokens, life, began), nil
 		}
-		// A part may be gone: the answers took longer than the hold lives.
+		// A part may be gone: the answers took longer than the hold lives. Or a
+		// connection that is lost may take all of it away.
 		c.giveBack(ctx, req.UID, grant.Tokens)
 		if err != nil {
 			return nil, err

@@ -47,7 +47,8 @@ func UID(uid string) Option { return func(r *asked) { r.UID = uid } }
 // the keys are free after the server's grace for those who come back (5 s if
 // nothing else is set), however long their Exp is. The hold is extended each
 // time that a third of the grace has passed, and lost when that fails for so
-// long. Where no stream is to be had, Bind does nothing.
+// long. Where no stream is to be had when the keys are granted, Bind does
+// nothing.
 func Bind() Option { return func(r *asked) { r.bind = true } }
 
 // asking makes the request for a hold.

@@ -26,11 +26,11 @@ func (c *Client) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.G
 	return grant, err
 }
 
-// lock is Lock, and gives the grace of holds that are bound.
-func (c *Client) lock(ctx context.Context, req asked) (holdfast.Grant, time.Duration, error) {
+// lock is Lock, and gives how the holds are tied.
+func (c *Client) lock(ctx context.Context, req asked) (holdfast.Grant, tie, error) {
 	normal, err := req.Normal()
 	if err != nil {
-		return holdfast.Grant{}, 0, err
+		return holdfast.Grant{}, tie{}, err
 	}
 	normal.Exp = req.Exp
 	end := time.Now().Add(normal.Wait) // it stands still with a machine that is suspended, as the deadline of ctx does
@@ -47,10 +47,10 @@ func (c *Client) lock(ctx context.Context, req asked) (holdfast.Grant, time.Dura
 	}
 	body, err := c.ask(ctx, call)
 	if err != nil {
-		return holdfast.Grant{}, 0, err
+		return holdfast.Grant{}, tie{}, err
 	}
 	grant, err := wire.ReadGrant(body)
-	return grant, call.grace, err
+	return grant, call.tie, err
 }
 
 // Unlock releases the holds that req names exactly. If an answer was lost,

@@ -538,6 +538,84 @@ func TestABoundHoldIsExtendedAtAServerWithoutStream(t *testing.T) {
 	})
 }
 
+// switchable refuses streams, as a proxy would, for as long as it is told to.
+type switchable struct {
+	http.RoundTripper
+	refuse atomic.Bool
+}
+
+func (s *switchable) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Path == "/stream" && s.refuse.Load() {
+		return &http.Response{StatusCode: http.StatusNotFound, Body: http.NoBody, Header: http.Header{}}, nil
+	}
+	return s.RoundTripper.RoundTrip(r)
+}
+
+// believed sees that nobody believes in the hold who does not have it.
+func (w *world) believed(held *client.Held, d time.Duration) {
+	w.t.Helper()
+	for range d / time.Second {
+		time.Sleep(time.Second)
+		if held.Err() == nil && w.holder() != held.UID() {
+			w.t.Fatalf("it is over on the server, and %v is left of it here", held.Left())
+		}
+	}
+}
+
+// Who was granted a hold without a stream relies on its exp. An extension that
+// bound it, and whose answer is lost, would let it end much sooner.
+func TestAHoldIsBoundFromTheBeginningOrNotAtAll(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		transport := &http.Transport{DialContext: w.network.dial}
+		t.Cleanup(transport.CloseIdleConnections)
+		proxy := &switchable{RoundTripper: transport}
+		proxy.refuse.Store(true)
+		w.client = connectWith(t, client.Options{Transport: proxy}, "one")
+		held := w.hold(client.Bind(), client.Exp(time.Hour))
+		proxy.refuse.Store(false)
+		w.network.slow(time.Second)
+		time.Sleep(20*time.Minute + 1500*time.Millisecond) // the stream is open, and the extension not answered
+		w.network.setCut(true)
+		w.believed(held, time.Hour)
+		if held.Err() == nil {
+			t.Error("it goes on though nobody answers")
+		}
+		w.network.setCut(false)
+	})
+}
+
+// unclosed is a connection of which the other side does not hear that it was
+// closed.
+type unclosed struct{ net.Conn }
+
+func (unclosed) Close() error { return nil }
+
+// Nor does one rely on its exp whose first request may have bound it to a
+// connection that was lost before the answer.
+func TestAHoldMayBeBoundByARequestWithoutAnswer(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		w.network.serve(t, "two", w.store)
+		transport := &http.Transport{}
+		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := w.network.dial(ctx, network, address)
+			if err == nil {
+				t.Cleanup(func() { conn.Close() })
+				conn = unclosed{conn}
+			}
+			return conn, err
+		}
+		w.client = connectWith(t, client.Options{Transport: streamless{transport, "two"}}, "one", "two")
+		if _, err := w.client.Check(t.Context(), []string{"x"}); err != nil { // opens the stream
+			t.Fatal(err)
+		}
+		w.network.slow(2 * time.Millisecond)
+		time.AfterFunc(time.Millisecond, w.network.sever)
+		held := w.hold(client.Bind(), client.Exp(time.Hour))
+		w.believed(held, 10*time.Minute)
+		w.live(held)
+	})
+}
+
 // connTracker dials, and can close what it has dialled.
 type connTracker struct {
 	mu     sync.Mutex
