@@ -183,7 +183,7 @@ func (s *stream) send(call *call) (*sent, error) {
 	switch {
 	case s.err != nil || s.retiring:
 		return nil, errOver
-	case len(s.calls) >= streamCalls:
+	case len(s.calls)+s.missing >= streamCalls:
 		return nil, errFull
 	}
 	body, wait := call.body(s.body[:0])

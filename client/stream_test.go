@@ -153,6 +153,45 @@ func TestThousandsOfCallsAtOnce(t *testing.T) {
 	inLine(0)
 }
 
+// deaf is a service that answers a check only when it is told to.
+type deaf struct {
+	holdfast.Service
+	answer chan struct{}
+}
+
+func (d deaf) Check(context.Context, []string) (bool, error) {
+	<-d.answer
+	return false, nil
+}
+
+// What nobody waits for any more is under way at the server all the same.
+func TestCallsThatWereGivenUpCountToo(t *testing.T) {
+	const waiting = 4096 // what a connection carries
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		service := deaf{store(t), make(chan struct{})}
+		n.serve(t, "one", service)
+		c := n.client(t, "one")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		var all sync.WaitGroup
+		for range waiting {
+			all.Go(func() {
+				if _, err := c.Check(ctx, []string{"x"}); err != errEnough {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		cancel(errEnough)
+		all.Wait()
+		if err := pair(t.Context(), c, 0); err != nil {
+			t.Error(err)
+		}
+		close(service.answer)
+		synctest.Wait()
+	})
+}
+
 // What waits while the connection is busy can be more than a server takes in
 // one message: in bytes, or in requests and withdrawals.
 func TestWhatWaitsIsWrittenInParts(t *testing.T) {
