@@ -145,11 +145,14 @@ func (t *trial) failed(trouble *trouble, began instant) {
 // who were sent away together do not come back together. It is hopeless if
 // the next round would be beyond all patience.
 func (t *trial) rest() (_ time.Duration, hopeless bool) {
-	t.pause = min(max(firstPause, 2*t.pause), longestPause)
+	t.pause = longer(t.pause)
 	rest := max(t.pause/2, t.after) + rand.N(t.pause/2)
 	t.after = 0
 	return rest, t.began.since()+rest > t.patience
 }
+
+// longer is the pause that follows on one.
+func longer(pause time.Duration) time.Duration { return min(max(firstPause, 2*pause), longestPause) }
 
 // verdict is the error to return in the end. A refusal that is an answer says
 // what is the case, whatever was unclear before.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -36,15 +37,24 @@ func (c *Client) Watch(ctx context.Context, req holdfast.WatchRequest) (iter.Seq
 	}
 	return func(yield func(holdfast.Event, error) bool) {
 		defer w.close()
+		var rest time.Duration // the last pause
+		began := now()         // of the stream, or when it told something
 		for ctx.Err() == nil {
 			e, err := w.next()
 			if err == nil {
+				rest, began = 0, now()
 				if !yield(e, nil) {
 					return
 				}
 				continue
 			}
 			w.close()
+			if began.since() > longestPause {
+				rest = 0
+			} else if rest = longer(rest); !pause(ctx, rest/2+rand.N(rest/2)) {
+				return // else it would be opened again and again
+			}
+			began = now()
 			if err := w.open(ctx); err != nil {
 				if ctx.Err() == nil {
 					yield(holdfast.Event{}, err)

@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -122,6 +123,38 @@ func TestWatchRefusesWhatIsNoLockService(t *testing.T) {
 		t.Errorf("got %v, %v", events, err)
 	}
 }
+
+// Such as something in between that lost the server behind it.
+func TestWatchPausesWhenStreamsEndAsSoonAsTheyHaveBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		transport := roundTrip(func(*http.Request) (*http.Response, error) {
+			asked++
+			time.Sleep(time.Millisecond)
+			header := http.Header{"Content-Type": {"text/event-stream"}}
+			return &http.Response{StatusCode: 200, Header: header, Body: io.NopCloser(strings.NewReader(": still here\n\n"))}, nil
+		})
+		c := connectWith(t, client.Options{Transport: transport}, "one", "two")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		events, err := c.Watch(ctx, holdfast.WatchRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, err := range events {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if asked < 20 || asked > 100 {
+			t.Errorf("it was asked %d times in a minute", asked)
+		}
+	})
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestWatchEndsWithAnErrorWhenNobodyAnswers(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
