@@ -17,6 +17,7 @@ type Election struct {
 	options []Option
 
 	campaign chan struct{} // taken by the one who campaigns
+	uid      string        // for who has taken it
 
 	mu   sync.Mutex
 	held *Held // the newest
@@ -33,8 +34,7 @@ type Leader struct {
 // neither a candidate nor a leader yet. A [Note] is what others see of a
 // leader beside its uid.
 func (c *Client) Election(key string, options ...Option) *Election {
-	options = append([]Option{UID(newUID())}, options...)
-	return &Election{client: c, key: key, options: options, campaign: make(chan struct{}, 1)}
+	return &Election{client: c, key: key, options: slices.Clone(options), campaign: make(chan struct{}, 1), uid: newUID()}
 }
 
 // Campaign stands for election, and returns when it has been won. The leader
@@ -59,7 +59,11 @@ func (e *Election) Campaign(ctx context.Context) (*Held, error) {
 			return nil, err
 		}
 	}
-	held, err := e.client.Hold(ctx, holdfast.Keys(e.key), slices.Clone(e.options)...)
+	options := append([]Option{UID(e.uid)}, e.options...)
+	held, loose, err := e.client.hold(ctx, asking(holdfast.Keys(e.key), options))
+	if loose {
+		e.uid = newUID()
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -116,6 +117,57 @@ func TestACampaignAfterTheEndOfAnEarlierOnesContext(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		w.live(second)
+	})
+}
+
+// laggard carries requests, save that one to unlock arrives only when it is
+// told to: its client has long given up.
+type laggard struct {
+	http.RoundTripper
+	late chan struct{}
+}
+
+func (l laggard) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Path != "/unlock" || r.URL.Host != "one" {
+		return l.RoundTripper.RoundTrip(r)
+	}
+	go func() {
+		<-l.late
+		response, err := l.RoundTripper.RoundTrip(r.WithContext(context.Background()))
+		if err == nil {
+			response.Body.Close()
+		}
+	}()
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+// A campaign was won as its ctx ended, and what gives the key back is stuck in
+// one server. The next campaign, at another one, must not win what it will end.
+func TestALateUnlockDoesNotEndTheNextCampaign(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		w.network.serve(t, "two", w.store)
+		transport := &http.Transport{DialContext: w.network.dial}
+		t.Cleanup(transport.CloseIdleConnections)
+		late := make(chan struct{})
+		w.client = connectWith(t, client.Options{Transport: laggard{transport, late}, Plain: true}, "one", "two")
+		election := w.client.Election("x")
+		w.network.slow(time.Second)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(500*time.Millisecond, func() { cancel(errEnough) }) // granted, and not answered
+		if _, err := election.Campaign(ctx); err != errEnough {
+			t.Fatal(err)
+		}
+		w.network.slow(0)
+		if w.holder() == "" {
+			t.Fatal("it was not granted, or given back")
+		}
+		next := make(chan *client.Held, 1)
+		go func() { next <- w.campaign(election) }()
+		synctest.Wait()
+		close(late)
+		time.Sleep(time.Second)
+		w.live(<-next)
 	})
 }
 

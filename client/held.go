@@ -89,16 +89,22 @@ type Held struct {
 // same. Hold returns the refusal of [Client.Lock], or the cause of ctx; and
 // [ErrEnded], when the answers take longer than the hold lives.
 func (c *Client) Hold(ctx context.Context, keys []holdfast.Ask, options ...Option) (*Held, error) {
-	req := asking(keys, options)
-	var err error
+	held, _, err := c.hold(ctx, asking(keys, options))
+	return held, err
+}
+
+// hold is Hold. Loose says that the keys were granted and could not be given
+// back: an Unlock may be on its way still, and end what the same uid is granted
+// meanwhile, since that has the same version.
+func (c *Client) hold(ctx context.Context, req asked) (_ *Held, loose bool, err error) {
 	if req.LockRequest, err = req.Normal(); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	for range tries {
 		began := now()
 		grant, tie, err := c.lock(ctx, req)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		// What is not bound now never is: it would be by an extension whose answer
 		// is lost as well, and then end long before its exp.
@@ -115,16 +121,19 @@ func (c *Client) Hold(ctx context.Context, keys []holdfast.Ask, options ...Optio
 		case ctx.Err() != nil:
 			err = context.Cause(ctx)
 		case err == nil && len(tokens) == len(grant.Tokens) && (granted.bind || !tie.unsure):
-			return c.newHeld(ctx, granted, tokens, life, began), nil
+			return c.newHeld(ctx, granted, tokens, life, began), false, nil
 		}
 		// A part may be gone: the answers took longer than the hold lives. Or a
 		// connection that is lost may take all of it away.
-		c.giveBack(ctx, req.UID, grant.Tokens)
+		left := c.giveBack(ctx, req.UID, grant.Tokens)
+		if err == nil {
+			err = left
+		}
 		if err != nil {
-			return nil, err
+			return nil, left != nil, err
 		}
 	}
-	return nil, fmt.Errorf("%w before that was known here: an exp of %v is too short", ErrEnded, req.Exp)
+	return nil, false, fmt.Errorf("%w before that was known here: an exp of %v is too short", ErrEnded, req.Exp)
 }
 
 // lifeOf is how long a hold lives at least after it was extended. If it is
