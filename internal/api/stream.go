@@ -29,6 +29,10 @@ const (
 	// the others are made.
 	maxBatch = 4 << 10
 
+	// keptCalls is how many requests the room that waits for the next message
+	// has at most.
+	keptCalls = 512
+
 	// farewell is how long a client may take to close its side.
 	farewell = time.Second
 )
@@ -204,9 +208,11 @@ func (s *stream) read() {
 		}
 		s.send(&s.batch, 0)
 		if cap(message) > keptBuffer {
-			message, calls = make([]byte, 0, 4<<10), nil
+			message = make([]byte, 0, 4<<10)
 		}
-		clear(calls)
+		if clear(calls); cap(calls) > keptCalls {
+			calls = nil
+		}
 	}
 }
 

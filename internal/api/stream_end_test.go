@@ -19,6 +19,7 @@ import (
 
 	"holdfast"
 	"holdfast/internal/memory"
+	"holdfast/internal/wire"
 )
 
 func TestTheServerStopsWithTheStreamsInGoodOrder(t *testing.T) {
@@ -322,6 +323,26 @@ func TestWhatHappensToBoundHoldsIsForgotten(t *testing.T) {
 	}
 	if n := count.Load(); n > 2400 {
 		t.Errorf("%d are tied", n)
+	}
+}
+
+// A message of 12 KB can carry as many requests as are allowed in one. What it
+// took to read them is not kept for a connection that may be idle for days.
+func TestAnIdleConnectionKeepsLittle(t *testing.T) {
+	const connections, most = 12, 300 << 10 // bytes each, both sides of it
+	s := open(t)
+	s.socket().send("[]")
+	message := "[" + strings.Repeat("{},", wire.MaxCalls-1) + "{}]"
+	before := inUse()
+	for range connections {
+		c := s.socket()
+		c.send(message)
+		for range wire.MaxCalls {
+			c.next()
+		}
+	}
+	if each := (inUse() - before) / connections; each > most {
+		t.Errorf("%d bytes are kept for each connection", each)
 	}
 }
 
