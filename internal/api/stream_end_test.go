@@ -257,37 +257,65 @@ func TestWhoComesBackWithinTheGraceKeepsBoundHolds(t *testing.T) {
 	}
 }
 
-// blind is a service that can be asked once what is held, and then not any
-// more.
-type blind struct {
+// away is a service that is out of reach for a while, once it has been asked so
+// often what is held.
+type away struct {
 	holdfast.Service
+	after int32
 	asked atomic.Int32
+	back  atomic.Bool
 }
 
-func (b *blind) Get(ctx context.Context, key string) (holdfast.Lock, error) {
-	if b.asked.Add(1) > 1 {
+func (a *away) Get(ctx context.Context, key string) (holdfast.Lock, error) {
+	if a.asked.Add(1) > a.after && !a.back.Load() {
 		return holdfast.Lock{}, holdfast.Unavailable(nil, "no leader")
 	}
-	return b.Service.Get(ctx, key)
+	return a.Service.Get(ctx, key)
 }
 
-// Its owner may have extended it at another server.
-func TestABoundHoldOfWhichNothingIsKnownIsNotReleased(t *testing.T) {
-	service := &blind{Service: openStore(t)}
-	s := openOver(t, service, Options{})
-	s.server.handler.ties.grace = time.Millisecond
-	c := s.socket()
-	c.send(bound("u", "a", longBound))
-	c.next().is(200)
-	c.Close()
-	until(t, func() string {
-		if n := s.server.handler.ties.count.Load(); n != 0 {
-			return fmt.Sprintf("%d are still tied", n)
-		}
-		return ""
-	})
-	if locked, err := service.Check(t.Context(), []string{"a"}); !locked || err != nil {
-		t.Errorf("it was released: %v", err)
+func (a *away) Unlock(ctx context.Context, req holdfast.UnlockRequest) ([]string, error) {
+	if !a.back.Load() {
+		return nil, holdfast.Unknown(holdfast.Unavailable(nil, "no leader"))
+	}
+	return a.Service.Unlock(ctx, req)
+}
+
+// Its owner may have extended it at another server. As soon as that can be
+// told, it is released.
+func TestABoundHoldOfWhichNothingIsKnownIsReleasedLater(t *testing.T) {
+	for name, after := range map[string]int32{"nothing": 0, "only when it ends": 1, "all, but nothing can be done": 1 << 30} {
+		t.Run(name, func(t *testing.T) {
+			service := &away{Service: openStore(t), after: after}
+			s := openOver(t, service, Options{})
+			s.server.handler.ties.grace = time.Millisecond
+			c := s.socket()
+			c.send(bound("u", "a", longBound))
+			c.next().is(200)
+			c.Close()
+			until(t, func() string {
+				if n := service.asked.Load(); n < 5 {
+					return fmt.Sprintf("asked %d times", n)
+				}
+				return ""
+			})
+			locked := func() bool {
+				locked, err := service.Check(t.Context(), []string{"a"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return locked
+			}
+			if !locked() {
+				t.Error("it was released")
+			}
+			service.back.Store(true)
+			until(t, func() string {
+				if n := s.server.handler.ties.count.Load(); n != 0 || locked() {
+					return fmt.Sprintf("held: %v, %d are still tied", locked(), n)
+				}
+				return ""
+			})
+		})
 	}
 }
 

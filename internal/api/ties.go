@@ -115,42 +115,70 @@ func (t *ties) loosen(s *stream) {
 
 // release waits for the grace, and then releases what is tied to an ended
 // connection, save for what somebody has extended meanwhile, if only at another
-// server.
+// server. While the store is out of reach it tries again each time that the
+// grace has passed: the exp of a bound hold may be long.
 func (t *ties) release(s *stream) {
-	ends := map[tie]time.Time{}
-	for _, hold := range t.of(s) {
-		ends[hold], _ = t.endOf(hold)
-	}
-	timer := time.NewTimer(t.grace)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-t.ctx.Done():
-		return
-	}
-	byUID, failed := map[string][]holdfast.Token{}, map[string]error{}
-	for _, hold := range t.of(s) {
-		end, err := t.endOf(hold)
-		if err != nil {
-			failed[hold.uid] = err // somebody may have extended it
-		} else if end.Before(ends[hold].Add(elsewhere)) {
-			byUID[hold.uid] = append(byUID[hold.uid], hold.token)
+	ends := map[tie]time.Time{} // as of the first look
+	warned := false
+	for {
+		err := t.look(s, ends)
+		if err != nil && !warned && t.ctx.Err() == nil {
+			t.logger.Warn("holds of a lost connection cannot be released yet", "error", err)
+			warned = true
+		}
+		if len(t.of(s)) == 0 {
+			return
+		}
+		select {
+		case <-time.After(t.grace):
+		case <-t.ctx.Done():
+			return
 		}
 	}
-	for uid, tokens := range byUID {
+}
+
+// look sees what has become of the holds that are tied to an ended connection
+// since they were looked at first, and releases those that nobody has extended.
+func (t *ties) look(s *stream, ends map[tie]time.Time) error {
+	var settled []tie
+	over := map[string][]holdfast.Token{}
+	defer func() { t.forget(s, settled) }()
+	for _, hold := range t.of(s) {
+		end, held, err := t.endOf(hold)
+		if err != nil {
+			return err // somebody may have extended it
+		}
+		before, looked := ends[hold]
+		switch {
+		case held && !looked:
+			ends[hold] = end
+		case held && end.Before(before.Add(elsewhere)):
+			over[hold.uid] = append(over[hold.uid], hold.token)
+		default:
+			settled = append(settled, hold)
+		}
+	}
+	for uid, tokens := range over {
 		for some := range slices.Chunk(tokens, holdfast.MaxKeys) {
 			if _, err := t.service.Unlock(t.ctx, holdfast.UnlockRequest{UID: uid, Tokens: some}); err != nil {
-				failed[uid] = err
+				return err
+			}
+			for _, token := range some {
+				settled = append(settled, tie{uid, token})
 			}
 		}
 	}
-	for uid, err := range failed {
-		t.logger.Warn("holds of a lost connection could not be released", "uid", uid, "error", err)
-	}
+	return nil
+}
+
+// forget notes that holds do not end with a connection any more.
+func (t *ties) forget(s *stream, settled []tie) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for hold := range s.tied {
-		t.cut(s, hold)
+	for _, hold := range settled {
+		if _, tied := s.tied[hold]; tied { // and not to another one by now
+			t.cut(s, hold)
+		}
 	}
 }
 
@@ -161,15 +189,15 @@ func (t *ties) of(s *stream) []tie {
 	return slices.Collect(maps.Keys(s.tied))
 }
 
-// endOf is when a hold ends; now, if it is over, or cannot be known.
-func (t *ties) endOf(hold tie) (time.Time, error) {
+// endOf is when a hold ends, if it is held.
+func (t *ties) endOf(hold tie) (end time.Time, held bool, err error) {
 	state, err := t.service.Get(t.ctx, hold.token.Key)
 	for _, holder := range state.Holders {
 		if holder.UID == hold.uid && holder.Version == hold.token.Version {
-			return time.Now().Add(holder.Exp), nil
+			return time.Now().Add(holder.Exp), true, err
 		}
 	}
-	return time.Now(), err
+	return time.Time{}, false, err
 }
 
 // close leaves all holds to their exp.
