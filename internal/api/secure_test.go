@@ -114,6 +114,22 @@ func TestBothProtocolsAreServedOverTLS(t *testing.T) {
 	}
 }
 
+// HTTP/2 has no upgrades, and many clients take an answer for broken that names
+// one.
+func TestTheStreamIsRefusedOverHTTP2(t *testing.T) {
+	s := openSecured(t, tls.NoClientCert, Options{})
+	for _, http2 := range []bool{false, true} {
+		response, body, err := s.get(s.as("", http2), "/stream")
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer{t, response.StatusCode, response.Header, body}.refuses(400, "invalid", "Upgrade: ")
+		if upgrade := response.Header.Get("Upgrade"); (upgrade == "") != http2 {
+			t.Errorf("HTTP/2 %v: Upgrade %q", http2, upgrade)
+		}
+	}
+}
+
 // HTTP over TLS keeps what HTTP without it promises.
 func TestWhatIsNoHTTPIsRefusedInJSONOverTLS(t *testing.T) {
 	s := openSecured(t, tls.NoClientCert, Options{})

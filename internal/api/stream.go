@@ -84,7 +84,9 @@ func (h *Handler) openStream(x *exchange) error {
 		return context.Cause(h.stopping)
 	}
 	if !websocket.IsWebSocketUpgrade(x.request) {
-		x.writer.Header().Set("Upgrade", "websocket")
+		if x.request.ProtoMajor == 1 {
+			x.writer.Header().Set("Upgrade", "websocket")
+		}
 		return holdfast.Invalid("Upgrade: this path is for WebSocket connections")
 	}
 	leave, tooMany := h.streaming.enter(x.request.RemoteAddr)
