@@ -319,6 +319,50 @@ func TestABoundHoldOfWhichNothingIsKnownIsReleasedLater(t *testing.T) {
 	}
 }
 
+// slowly is a service that takes long to say what is held, but for the first
+// time and after a while.
+type slowly struct {
+	holdfast.Service
+	asked, slow int
+}
+
+func (s *slowly) Get(ctx context.Context, key string) (holdfast.Lock, error) {
+	state, err := s.Service.Get(ctx, key)
+	if s.asked++; s.asked > 1 && s.asked <= 1+s.slow {
+		time.Sleep(2 * elsewhere)
+	}
+	return state, err
+}
+
+// A late answer looks as if somebody had extended the hold.
+func TestABoundHoldIsReleasedThoughAnswersAreSlow(t *testing.T) {
+	for _, slow := range []int{0, 1, 3, 1 << 30} {
+		synctest.Test(t, func(t *testing.T) {
+			store := memory.New()
+			defer store.Close()
+			server := NewServer(New(&slowly{Service: store, slow: slow}, Options{Logger: slog.New(slog.DiscardHandler)}))
+			l := make(pipes)
+			done := make(chan error, 1)
+			go func() { done <- server.Serve(l) }()
+			conn, reader := l.dial(t)
+			request := bound("u", "a", longBound)
+			io.WriteString(conn, string([]byte{0x81, 0x80 | byte(len(request)), 0, 0, 0, 0})+request)
+			if _, err := reader.ReadString('}'); err != nil {
+				t.Fatal(err)
+			}
+			conn.Close()
+			time.Sleep(time.Minute)
+			if locked, err := store.Check(t.Context(), []string{"a"}); err != nil || locked {
+				t.Errorf("slow %d times: after a minute it is held: %v, %v", slow, locked, err)
+			}
+			if err := server.Shutdown(t.Context()); err != nil {
+				t.Error(err)
+			}
+			<-done
+		})
+	}
+}
+
 func TestWhatHappensToBoundHoldsIsForgotten(t *testing.T) {
 	s := open(t)
 	count := &s.server.handler.ties.count

@@ -118,7 +118,7 @@ func (t *ties) loosen(s *stream) {
 // server. While the store is out of reach it tries again each time that the
 // grace has passed: the exp of a bound hold may be long.
 func (t *ties) release(s *stream) {
-	ends := map[tie]time.Time{} // as of the first look
+	ends := map[tie]time.Time{} // as of an earlier look
 	warned := false
 	for {
 		err := t.look(s, ends)
@@ -138,24 +138,27 @@ func (t *ties) release(s *stream) {
 }
 
 // look sees what has become of the holds that are tied to an ended connection
-// since they were looked at first, and releases those that nobody has extended.
+// since an earlier look, and releases those that nobody has extended.
 func (t *ties) look(s *stream, ends map[tie]time.Time) error {
 	var settled []tie
 	over := map[string][]holdfast.Token{}
 	defer func() { t.forget(s, settled) }()
 	for _, hold := range t.of(s) {
-		end, held, err := t.endOf(hold)
+		asked := time.Now()
+		left, held, err := t.leftOf(hold)
 		if err != nil {
 			return err // somebody may have extended it
 		}
+		end := time.Now().Add(left) // or sooner, by as long as the answer took
 		before, looked := ends[hold]
+		before = before.Add(elsewhere)
 		switch {
-		case held && !looked:
-			ends[hold] = end
-		case held && end.Before(before.Add(elsewhere)):
+		case looked && held && end.Before(before):
 			over[hold.uid] = append(over[hold.uid], hold.token)
-		default:
+		case !held, looked && asked.Add(left).After(before):
 			settled = append(settled, hold)
+		default: // the first look, or one that took too long to tell
+			ends[hold] = end
 		}
 	}
 	for uid, tokens := range over {
@@ -189,15 +192,15 @@ func (t *ties) of(s *stream) []tie {
 	return slices.Collect(maps.Keys(s.tied))
 }
 
-// endOf is when a hold ends, if it is held.
-func (t *ties) endOf(hold tie) (end time.Time, held bool, err error) {
+// leftOf is what is left of a hold, if it is held.
+func (t *ties) leftOf(hold tie) (left time.Duration, held bool, err error) {
 	state, err := t.service.Get(t.ctx, hold.token.Key)
 	for _, holder := range state.Holders {
 		if holder.UID == hold.uid && holder.Version == hold.token.Version {
-			return time.Now().Add(holder.Exp), true, err
+			return holder.Exp, true, err
 		}
 	}
-	return time.Time{}, false, err
+	return 0, false, err
 }
 
 // close leaves all holds to their exp.
