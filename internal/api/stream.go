@@ -147,6 +147,7 @@ func (s *stream) beat() (stop func()) {
 	silent, stopped, last := false, false, uint64(0)
 	var timer *time.Timer
 	timer = time.AfterFunc(wire.HeartbeatEvery, func() {
+		s.dismiss()
 		mu.Lock()
 		defer mu.Unlock()
 		heard := s.heard.Load()

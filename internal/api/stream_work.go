@@ -30,8 +30,22 @@ func (s *stream) hand(t task) {
 	}
 }
 
-// work carries out tasks until the connection ends, or enough others have
-// nothing to do.
+// dismiss lets those workers go that have nothing to do. If that was only for a
+// moment, others come in their place.
+func (s *stream) dismiss() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.over { // afterwards the channel may be closed
+		select {
+		case s.tasks <- task{}:
+		default:
+			return
+		}
+	}
+}
+
+// work carries out tasks until the connection ends, it is dismissed, or enough
+// others have nothing to do.
 func (s *stream) work(t task) {
 	for more := true; more; {
 		s.finish(&t)
@@ -40,6 +54,7 @@ func (s *stream) work(t task) {
 			more = false
 		} else {
 			t, more = <-s.tasks
+			more = more && t.ctx != nil // otherwise it is dismissed
 		}
 		s.idle.Add(-1)
 	}
