@@ -50,7 +50,9 @@ export async function takeHold(client: Client, keys: Keys, options: HoldOptions)
     }
     signal?.throwIfAborted();
   } catch (error) {
-    void giveBack(client, grant);
+    // Who comes back in the same name is given the same hold as long as it is there.
+    const givenBack = giveBack(client, grant);
+    if (options.uid !== undefined) await givenBack;
     throw error;
   }
   return new Hold(client, grant, exp, lives, signal);

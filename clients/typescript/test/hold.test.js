@@ -41,6 +41,29 @@ suite("holds", { timeout: 120_000 }, () => {
     assert.equal(new Set(all).size, 20);
   });
 
+  test("what a hold that was given up gives back is not the next one of the same owner", async () => {
+    const stop = new AbortController();
+    let [version, last] = [0, 0]; // what is held; the last one granted
+    const holdfast = new Holdfast("http://pretended", {
+      fetch: async (url, init) => {
+        const body = JSON.parse(init.body);
+        const answer = (body) => ({ status: 200, headers: new Headers(), text: async () => (stop.abort(), JSON.stringify(body)) });
+        if (url.pathname === "/lock") {
+          version ||= ++last; // asking again gives the same hold
+          return answer({ tokens: [{ key: "x", version }], exp: 10_000 });
+        }
+        await new Promise((resolve) => setTimeout(resolve, 20)); // a lock is faster
+        if (url.pathname === "/unlock" && body.tokens[0].version === version) version = 0;
+        return answer({ unlocked: ["x"], tokens: body.tokens, lost: [], exp: 10_000 });
+      },
+    });
+    await assert.rejects(holdfast.hold("x", { uid: "u", signal: stop.signal }), { name: "AbortError" });
+    const hold = await holdfast.hold("x", { uid: "u" });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.equal(hold.token("x").version, version);
+    await hold.unlock();
+  });
+
   test("withLock shows tokens, and unlocks whatever happens", async (t) => {
     const holdfast = new Holdfast((await serve(t)).url);
     let inner;
