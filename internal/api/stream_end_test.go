@@ -340,10 +340,7 @@ func TestABoundHoldIsReleasedThoughAnswersAreSlow(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			store := memory.New()
 			defer store.Close()
-			server := NewServer(New(&slowly{Service: store, slow: slow}, Options{Logger: slog.New(slog.DiscardHandler)}))
-			l := make(pipes)
-			done := make(chan error, 1)
-			go func() { done <- server.Serve(l) }()
+			_, l, stop := servePipes(t, &slowly{Service: store, slow: slow}, false)
 			conn, reader := l.dial(t)
 			request := bound("u", "a", longBound)
 			io.WriteString(conn, string([]byte{0x81, 0x80 | byte(len(request)), 0, 0, 0, 0})+request)
@@ -355,10 +352,7 @@ func TestABoundHoldIsReleasedThoughAnswersAreSlow(t *testing.T) {
 			if locked, err := store.Check(t.Context(), []string{"a"}); err != nil || locked {
 				t.Errorf("slow %d times: after a minute it is held: %v, %v", slow, locked, err)
 			}
-			if err := server.Shutdown(t.Context()); err != nil {
-				t.Error(err)
-			}
-			<-done
+			stop()
 		})
 	}
 }
@@ -453,16 +447,25 @@ func inPipes(t *testing.T, prompt bool, run func(t *testing.T, service holdfast.
 	synctest.Test(t, func(t *testing.T) {
 		store := memory.New()
 		defer store.Close()
-		server := NewServer(New(store, Options{Prompt: prompt, Logger: slog.New(slog.DiscardHandler)}))
-		l := make(pipes)
-		done := make(chan error, 1)
-		go func() { done <- server.Serve(l) }()
+		_, l, stop := servePipes(t, store, prompt)
 		run(t, store, l)
+		stop()
+	})
+}
+
+// servePipes starts a server in virtual time.
+func servePipes(t *testing.T, service holdfast.Service, prompt bool) (server *Server, l pipes, stop func()) {
+	server = NewServer(New(service, Options{Prompt: prompt, Logger: slog.New(slog.DiscardHandler)}))
+	l = make(pipes)
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	return server, l, func() {
+		t.Helper()
 		if err := server.Shutdown(t.Context()); err != nil {
 			t.Error(err)
 		}
 		<-done
-	})
+	}
 }
 
 func TestWhoDoesNotReadIsCutOff(t *testing.T) {

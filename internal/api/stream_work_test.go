@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -20,10 +19,7 @@ func TestWorkersStayForTheNextTasks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := memory.New()
 		defer store.Close()
-		server := NewServer(New(store, Options{Logger: slog.New(slog.DiscardHandler)}))
-		l := make(pipes)
-		done := make(chan error, 1)
-		go func() { done <- server.Serve(l) }()
+		server, l, stop := servePipes(t, store, false)
 		dialer := websocket.Dialer{NetDialContext: func(context.Context, string, string) (net.Conn, error) {
 			near, far := net.Pipe()
 			l <- far
@@ -77,9 +73,6 @@ func TestWorkersStayForTheNextTasks(t *testing.T) {
 		idle(1)
 		c.Close()
 		idle(0)
-		if err := server.Shutdown(t.Context()); err != nil {
-			t.Error(err)
-		}
-		<-done
+		stop()
 	})
 }
