@@ -25,9 +25,9 @@ const (
 	maxUnsent = 1 << 20
 
 	// maxBatch is how many bytes of answers are gathered while a message is
-	// worked through: some thirty, so that the client goes on with them while
-	// the others are made.
-	maxBatch = 4 << 10
+	// worked through: some ten answers, so that the client goes on with them
+	// while the others are made.
+	maxBatch = 1 << 10
 
 	// keptCalls is how many requests the room that waits for the next message
 	// has at most.
