@@ -73,9 +73,9 @@ func (c *Clock) Begin(key, uid string, version uint64, exp time.Duration) {
 	n := name{key, uid}
 	l, ok := c.leases[n]
 	if !ok {
-		l = &lease{name: n, since: now, index: len(c.queue)}
+		l = &lease{name: n, since: now}
 		c.leases[n] = l
-		c.queue = append(c.queue, l)
+		c.queue.Push(l) // where it belongs once its deadline is known
 		if c.Began != nil {
 			c.Began(key, uid)
 		}
@@ -111,7 +111,7 @@ func (c *Clock) Left(key, uid string) (left, held time.Duration) {
 	return millis(max(0, l.deadline-c.nextMilli())), c.heldFor(l)
 }
 
-func (c *Clock) heldFor(l *lease) time.Duration { return millis(max(0, c.nextMilli()-l.since)) }
+func (c *Clock) heldFor(l *lease) time.Duration { return millis(c.nextMilli() - l.since) }
 
 // Know notes that the owner of a hold has known of it since before.
 func (c *Clock) Know(key, uid string) {

@@ -2,6 +2,8 @@ package lease
 
 import (
 	"math/rand/v2"
+	"slices"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,9 +37,13 @@ func due(c *Clock) []string {
 func TestNeverEarlyAndHardlyLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(7, 7))
-		for range 2000 {
+		begins := []time.Duration{0, 1, time.Millisecond - 1, time.Millisecond, time.Millisecond + 1}
+		for len(begins) < 2000 {
+			begins = append(begins, time.Duration(rng.Int64N(int64(3*time.Millisecond))))
+		}
+		for _, begin := range begins {
 			c := New()
-			time.Sleep(time.Duration(rng.Int64N(int64(3 * time.Millisecond))))
+			time.Sleep(begin)
 			exp := time.Duration(1+rng.IntN(5000)) * time.Millisecond
 			began := time.Now()
 			c.Follow(granted("x", "a", 1, exp))
@@ -127,6 +133,7 @@ func TestOnlyWhatItsOwnerDoesNotHearOfIsInDoubt(t *testing.T) {
 		c.Follow(granted("x", "a", 1, time.Minute))
 		c.Tell("a", tokens(1))
 		c.Tell("a", tokens(1))
+		c.Follow(extended("x", "a", 1, time.Minute))
 		doubt(1, 0) // the other answer tells
 		doubt(1, 1)
 
@@ -147,6 +154,74 @@ func TestOnlyWhatItsOwnerDoesNotHearOfIsInDoubt(t *testing.T) {
 		c.Tell("a", tokens(3))
 		doubt(3, 0)
 	})
+}
+
+func TestAnAnswerTellsOfTheFirstThatEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New()
+		time.Sleep(time.Minute)
+		c.Follow(granted("x", "a", 1, 3*time.Second))
+		c.Follow(granted("y", "a", 2, 2*time.Second))
+		c.Follow(granted("z", "a", 3, 4*time.Second))
+		c.Follow(granted("x", "b", 4, time.Second))
+		time.Sleep(500 * time.Millisecond)
+		tokens := []holdfast.Token{{Key: "x", Version: 1}, {Key: "y", Version: 2}, {Key: "z", Version: 3}, {Key: "x", Version: 4}}
+		if until := c.Tell("a", tokens); time.Until(until) != 1500*time.Millisecond {
+			t.Errorf("told of %v", time.Until(until))
+		}
+		if left, held := c.Left("z", "a"); left != 3500*time.Millisecond || held != 500*time.Millisecond {
+			t.Errorf("left %v, held %v", left, held)
+		}
+		if unknown := c.Doubt("a", tokens); !slices.Equal(unknown, tokens[:3]) {
+			t.Errorf("in doubt: %v", unknown)
+		}
+	})
+}
+
+// What has run out may be over at any moment, until something is heard of it.
+func TestWhatHasRunOutIsInDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New()
+		c.Follow(granted("x", "a", 1, time.Second))
+		time.Sleep(time.Minute)
+		if c.Doubted("x", "a") {
+			t.Error("in doubt before anybody was told that it has run out")
+		}
+		c.Due(1, func(string, string, uint64) {})
+		if !c.Doubted("x", "a") {
+			t.Error("not in doubt")
+		}
+		if left, held := c.Left("x", "a"); left != 0 || held != time.Minute {
+			t.Errorf("left %v, held %v", left, held)
+		}
+		if until := c.Tell("a", []holdfast.Token{{Key: "x", Version: 1}}); time.Until(until) != time.Second-time.Minute {
+			t.Errorf("told of %v", time.Until(until))
+		}
+		c.Follow(extended("x", "a", 1, time.Second))
+		if c.Doubted("x", "a") {
+			t.Error("in doubt although it lives anew")
+		}
+	})
+}
+
+// What happens to a hold and what is asked of it may cross.
+func TestAHoldThatIsNotThere(t *testing.T) {
+	c := New()
+	gone := []holdfast.Token{{Key: "x", Version: 1}}
+	c.Follow([]holdfast.Event{{Type: holdfast.EventReleased, Key: "x", UID: "a", Version: 1}})
+	c.Know("x", "a")
+	if until := c.Tell("a", gone); !until.IsZero() {
+		t.Errorf("told of %v", until)
+	}
+	if unknown := c.Doubt("a", gone); unknown != nil || c.Doubted("x", "a") {
+		t.Errorf("in doubt: %v", unknown)
+	}
+	if left, held := c.Left("x", "a"); left != 0 || held != 0 {
+		t.Errorf("left %v, held %v", left, held)
+	}
+	if !c.Next().IsZero() {
+		t.Error("there is a deadline")
+	}
 }
 
 func TestWhatIsOverDoesNotRunOut(t *testing.T) {
@@ -181,6 +256,7 @@ func TestDueIsBoundedAndInOrder(t *testing.T) {
 		note := func(key, _ string, _ uint64) { keys = append(keys, key) }
 		c.Due(2, note)
 		c.Due(2, note)
+		New().Due(2, note) // nothing
 		if len(keys) != 3 || keys[0] != "first" || keys[1] != "second" || keys[2] != "late" {
 			t.Fatalf("due: %v", keys)
 		}
@@ -193,6 +269,58 @@ func TestDueIsBoundedAndInOrder(t *testing.T) {
 		c.Due(3, note)
 		if len(keys) != 6 {
 			t.Fatal("never proposed again")
+		}
+	})
+}
+
+// Whatever begins, goes on longer and is over in between.
+func TestManyRunOutInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New()
+		const many = 97
+		for i := range many {
+			n := i * 31 % many // in no order
+			c.Follow(granted(strconv.Itoa(n), "a", 1, time.Duration(1+n)*time.Second))
+			switch n % 3 {
+			case 1:
+				c.Follow([]holdfast.Event{{Type: holdfast.EventReleased, Key: strconv.Itoa(n), UID: "a", Version: 1}})
+			case 2:
+				c.Follow(extended(strconv.Itoa(n), "a", 1, time.Duration(1+n+many)*time.Second))
+			}
+		}
+		want := make([]string, 0, many)
+		for n := 0; n < many; n += 3 {
+			want = append(want, strconv.Itoa(n))
+		}
+		for n := 2; n < many; n += 3 {
+			want = append(want, strconv.Itoa(n))
+		}
+		time.Sleep(time.Hour)
+		if got := due(c); !slices.Equal(got, want) {
+			t.Errorf("due: %v\nwant %v", got, want)
+		}
+	})
+}
+
+// However long it lives and under whatever version, a hold is told of once when
+// it begins and once when it is over.
+func TestWhoListensHearsOfEachHoldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New()
+		var heard []string
+		c.Began = func(key, uid string) { heard = append(heard, "began "+key+" of "+uid) }
+		c.Ended = func(key, uid string, held time.Duration) {
+			heard = append(heard, "ended "+key+" of "+uid+" after "+held.String())
+		}
+		over := []holdfast.Event{{Type: holdfast.EventReleased, Key: "x", UID: "a", Version: 2}}
+		c.Follow(granted("x", "a", 1, time.Minute))
+		c.Follow(extended("x", "a", 1, time.Minute))
+		c.Follow(granted("x", "a", 2, time.Minute))
+		time.Sleep(time.Second)
+		c.Follow(over)
+		c.Follow(over)
+		if want := []string{"began x of a", "ended x of a after 1s"}; !slices.Equal(heard, want) {
+			t.Errorf("heard %v, not %v", heard, want)
 		}
 	})
 }
