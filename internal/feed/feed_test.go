@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"holdfast"
 )
@@ -89,7 +92,7 @@ func TestAGapIsTold(t *testing.T) {
 				t.Fatalf("%+v", got)
 			}
 			// So it is for an ID of another life of the service.
-			for _, other := range []uint64{1, f.next + 1000} {
+			for _, other := range []uint64{1, f.next, f.next + 1000} {
 				if got := take(t, f.Watch(t.Context(), holdfast.WatchRequest{After: other}), 1); got[0].Type != holdfast.EventGap {
 					t.Fatalf("%+v", got)
 				}
@@ -98,15 +101,121 @@ func TestAGapIsTold(t *testing.T) {
 	}
 }
 
-// Who has yet to find out from where on to watch misses nothing meanwhile.
+// The newest events take the place of the oldest, and come in their order.
+func TestTheLastAreKept(t *testing.T) {
+	f := New()
+	f.Watch(t.Context(), holdfast.WatchRequest{})
+	const all = 2*Kept + Kept/2
+	for i := range all {
+		f.Publish(event(strconv.Itoa(i), "a"))
+	}
+	oldest := f.Next() - Kept
+	for i, e := range take(t, f.Watch(t.Context(), holdfast.WatchRequest{After: oldest - 1}), Kept) {
+		if e.ID != oldest+uint64(i) || e.Key != strconv.Itoa(all-Kept+i) {
+			t.Fatalf("the event %d of those kept: %+v", i, e)
+		}
+	}
+}
+
+// Who has yet to find out from where on to watch misses nothing meanwhile, as
+// long as that does not take more events than are kept.
 func TestWhoIsExpectedMissesNothing(t *testing.T) {
 	f := New()
 	from := f.Next() - 1
 	f.Expect()
 	f.Publish(event("x", "a"))
+	for range Kept - 1 {
+		f.Publish(event("y", "a"))
+	}
 	if got := take(t, f.Watch(t.Context(), holdfast.WatchRequest{After: from}), 1); got[0].Key != "x" {
 		t.Errorf("%+v", got)
 	}
+	f = New()
+	f.Expect()
+	for range Kept + 1 {
+		f.Publish(event("x", "a"))
+	}
+	if len(f.ring) != 0 {
+		t.Errorf("%d are kept for nobody", len(f.ring))
+	}
+}
+
+// However many there are already, a watcher is told of all before it waits for
+// more; and whoever waits is told of the next.
+func TestNoWatcherIsForgotten(t *testing.T) {
+	for _, n := range []int{1, batch - 1, batch, batch + 1, 2*batch + 1} {
+		synctest.Test(t, func(t *testing.T) {
+			f := New()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			const watchers = 3
+			var seen atomic.Int64
+			for range watchers {
+				events := f.Watch(ctx, holdfast.WatchRequest{})
+				for range n {
+					f.Publish(event("x", "a"))
+				}
+				go func() {
+					for range events {
+						seen.Add(1)
+					}
+				}()
+				synctest.Wait() // and now it waits
+			}
+			want := int64(n * (1 + 2 + 3))
+			for range 2 {
+				if got := seen.Load(); got != want {
+					t.Errorf("%d events, not %d", got, want)
+				}
+				f.Publish(event("x", "a"))
+				synctest.Wait()
+				want += watchers
+			}
+		})
+	}
+}
+
+// Another process takes over: those who watched here are sent away, and who
+// comes back with an ID of this one sees a gap.
+func TestRenew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, next := range map[string]uint64{"of long ago": 100, "ahead of the clock": uint64(time.Now().Add(time.Hour).UnixMicro())} {
+			f := New()
+			f.Interrupt()
+			f.Resume(next)
+			ended := make(chan error)
+			busy := f.Watch(t.Context(), holdfast.WatchRequest{})
+			f.Publish(event("x", "a"))
+			go func() {
+				for _, err := range f.Watch(t.Context(), holdfast.WatchRequest{}) {
+					ended <- err
+				}
+				close(ended)
+			}()
+			synctest.Wait()
+			f.Renew()
+			if err := <-ended; holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
+				t.Errorf("%s: a watcher that waits: %v", name, err)
+			}
+			if _, more := <-ended; more {
+				t.Errorf("%s: a watcher goes on", name)
+			}
+			for e, err := range busy {
+				if holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
+					t.Fatalf("%s: a watcher that is behind: %+v, %v", name, e, err)
+				}
+			}
+			if want := max(next+1, uint64(time.Now().UnixMicro())); f.Next() != want {
+				t.Errorf("%s: the next event is %d, not %d", name, f.Next(), want)
+			}
+			again := f.Watch(t.Context(), holdfast.WatchRequest{After: next - 1})
+			f.Publish(event("y", "a"))
+			if got := take(t, again, 2); got[0].Type != holdfast.EventGap || got[1].Key != "y" {
+				t.Errorf("%s: %+v", name, got)
+			}
+			f.Renew() // once more, with nobody there
+		}
+	})
 }
 
 // What nobody can resume to is not kept: nothing before the first watcher, and
@@ -194,6 +303,22 @@ func TestAWatcherEndsWithItsContext(t *testing.T) {
 			t.Fatalf("%d events", n)
 		}
 	})
+}
+
+func TestAWatcherEndsInTheMiddleOfWhatItHasFound(t *testing.T) {
+	f := New()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	events := f.Watch(ctx, holdfast.WatchRequest{})
+	f.Publish(named("x", "y"))
+	n := 0
+	for range events {
+		n++
+		cancel()
+	}
+	if n != 1 {
+		t.Fatalf("%d events", n)
+	}
 }
 
 func TestAWatcherEndsWithTheFeed(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 
 	"holdfast"
 )
@@ -49,14 +50,50 @@ func TestFollow(t *testing.T) {
 			f.Resume(50) // another life of that place
 			f.Follow(50, named("f"))
 		case 50:
+			f.Interrupt()
+			f.Follow(40, named("g")) // and another one, of which it tells at once
+		case 40:
+			f.Follow(40, named("g"))
+			f.Resume(90) // nothing was interrupted
+			f.Follow(41, named("h"))
+		case 41:
 			cancel()
 		}
 	}
-	want := []string{"100granteda", "101grantedb", "102grantedc", "103grantedd", "104gap", "105grantede", "49gap", "50grantedf"}
+	want := []string{"100granteda", "101grantedb", "102grantedc", "103grantedd", "104gap", "105grantede", "49gap", "50grantedf",
+		"39gap", "40grantedg", "41grantedh"}
 	if !slices.Equal(seen, want) {
 		t.Fatalf("seen %v\nwant %v", seen, want)
 	}
-	if f.Next() != 51 {
+	if f.Next() != 42 {
 		t.Fatalf("next is %d", f.Next())
 	}
+}
+
+func TestAnInterruptionInWhichNothingHappensForgetsNothing(t *testing.T) {
+	f := New()
+	f.Expect()
+	first := f.Next()
+	f.Follow(first, named("a"))
+	f.Interrupt()
+	f.Resume(first + 1)
+	if got := take(t, f.Watch(t.Context(), holdfast.WatchRequest{After: first - 1}), 1); got[0].Key != "a" {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Whoever waits learns of a gap when it is known, not at the next event.
+func TestAGapIsToldAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := New()
+		events := f.Watch(t.Context(), holdfast.WatchRequest{})
+		gap := make(chan []holdfast.Event, 1)
+		go func() { gap <- take(t, events, 1) }()
+		synctest.Wait()
+		f.Interrupt()
+		f.Resume(f.Next() + 5)
+		if got := <-gap; got[0].Type != holdfast.EventGap || got[0].ID != f.Next()-1 {
+			t.Errorf("%+v", got)
+		}
+	})
 }
