@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -295,6 +296,10 @@ func TestAGrantOfAnotherLeaderIsNotTold(t *testing.T) {
 		answer := p.ask(p.Context(), time.Minute)
 		p.before(func(*table.Command) error { return holdfast.Unavailable(nil, "no leader") })
 		p.keeper.Follow(freeing())
+		synctest.Wait()
+		if len(answer) == 0 {
+			t.Error("it waits on")
+		}
 		p.wantUnknown(<-answer)
 		p.Stop()
 		p.Wait()
@@ -319,6 +324,25 @@ func TestWhoseServerStopsLearnsWhetherItMayBeGranted(t *testing.T) {
 			p.keeper.SendAway()
 			end()
 		}, true},
+		"it is let in before it has left": {func(p *place, end func()) {
+			p.before(func(cmd *table.Command) error {
+				if cmd.Op == table.Cancel {
+					p.keeper.Apply(freeing())
+				}
+				return nil
+			})
+			end()
+		}, false},
+		"it is let in before it has left, which cannot be undone": {func(p *place, end func()) {
+			p.before(func(cmd *table.Command) error {
+				if cmd.Op == table.TakeBack {
+					return errGone
+				}
+				p.keeper.Apply(freeing())
+				return nil
+			})
+			end()
+		}, true},
 		"it is let in at that moment, which cannot be undone": {func(p *place, end func()) {
 			p.before(func(*table.Command) error { return errGone })
 			p.keeper.Apply(freeing())
@@ -339,6 +363,9 @@ func TestWhoseServerStopsLearnsWhetherItMayBeGranted(t *testing.T) {
 					t.Errorf("answer: %v, %v", a.Grant, a.err)
 				case !test.unknown:
 					p.wantInLine(0)
+					if held, _ := p.Get(t.Context(), "x"); slices.ContainsFunc(held.Holders, func(h holdfast.Holder) bool { return h.UID == "b" }) {
+						t.Error("it holds what it did not hear of")
+					}
 				}
 				p.Stop()
 				p.Wait()
@@ -427,5 +454,78 @@ func TestWhoseOwnerComesBackHasNoPartInTheGrant(t *testing.T) {
 		if _, sentAway, others, err := p.leave(t.Context(), goes.call); sentAway || !others || err != nil {
 			t.Errorf("sent away: %v, others wait: %v, %v", sentAway, others, err)
 		}
+		p.keeper.Apply(freeing())
+		if undo := p.keeper.undo("b", []holdfast.Token{{Key: "x", Version: 2}}); undo == nil {
+			t.Error("it was told of more than once")
+		}
+	})
+}
+
+// Each attempt that is lost with the server in between has its part in the grant
+// until its time is over: the hold goes with the last, unless one was answered.
+func TestAnEarlierAttemptTakesNothingFromALaterOne(t *testing.T) {
+	for name, test := range map[string]struct {
+		lost, stay int
+		want       int // holds in the end
+	}{
+		"one is answered":                      {0, 1, 1},
+		"one is lost":                          {1, 0, 0},
+		"two are lost":                         {2, 0, 0},
+		"one is lost, one is answered":         {1, 1, 1},
+		"three are lost, and two are answered": {3, 2, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPlace(t)
+				for range test.lost {
+					ctx, lose := lost()
+					p.ask(ctx, time.Minute)
+					lose()
+				}
+				var answers []chan answered
+				for range test.stay {
+					answers = append(answers, p.ask(p.Context(), time.Minute))
+				}
+				p.keeper.Apply(freeing())
+				for _, answer := range answers {
+					if a := <-answer; a.err != nil || a.Exp != time.Hour {
+						t.Errorf("answer: %v, %v", a.Grant, a.err)
+					}
+				}
+				time.Sleep(2 * keptFor)
+				synctest.Wait()
+				if got := p.Stats().Holds; got != test.want {
+					t.Errorf("%d holds, not %d", got, test.want)
+				}
+				p.Stop()
+				p.Wait()
+			})
+		})
+	}
+}
+
+// Whose owner comes back just as the place that was kept for it is left is told
+// of the grant, and of all its life.
+func TestWhoComesBackAtTheLastMomentIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t)
+		ctx, lose := lost()
+		p.ask(ctx, time.Minute)
+		lose()
+		var back Result
+		p.before(func(cmd *table.Command) error {
+			if cmd.Op == table.Cancel {
+				back = p.keeper.Apply(&table.Command{Op: table.Lock, UID: "b", Keys: holdfast.Keys("x"), Exp: time.Hour, Wait: true})
+			}
+			return nil
+		})
+		time.Sleep(2 * keptFor)
+		synctest.Wait()
+		p.keeper.Apply(freeing())
+		if grant, _, err := p.await(t.Context(), back.call, time.Now()); err != nil || grant.Exp != time.Hour {
+			t.Errorf("answer: %v, %v", grant, err)
+		}
+		p.Stop()
+		p.Wait()
 	})
 }

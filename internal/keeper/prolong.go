@@ -46,8 +46,7 @@ func (k *Keeper) Prolong(cmd *table.Command) (Result, bool) {
 			Version: h.Version, Exp: cmd.Exp, Note: h.Note,
 		}
 	}
-	k.clock.Follow(events)
-	k.rearm()
+	k.clock.Follow(events) // no deadline is earlier for it
 	k.feed.Publish(events)
 	k.counts.Extensions.Add(uint64(len(events)))
 	r.Exp = remaining(k.tell(cmd.UID, r.Tokens))

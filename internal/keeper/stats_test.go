@@ -49,9 +49,9 @@ func TestCounts(t *testing.T) {
 		// One waits for ten seconds and is let in, one waits in vain.
 		time.Sleep(20 * time.Second)
 		go lock("b", time.Hour, "x")
-		synctest.Wait()
+		time.Sleep(time.Second)
 		go lock("c", 3*time.Second, "y")
-		time.Sleep(2 * time.Second)
+		time.Sleep(time.Second)
 		counts("grants 1 extensions 3 releases 0 expiries 0 forced 0 deadlocks 0; holds 2 waiters 2")
 		if got := s.Stats().OldestWaiter; got != 2*time.Second {
 			t.Errorf("the oldest waiter is %v old", got)
@@ -107,4 +107,24 @@ func TestWhoDoesNotWatchOverTimeCountsNothing(t *testing.T) {
 	if got := told(k.Stats()); got != "grants 1 extensions 1 releases 0 expiries 0 forced 0 deadlocks 0; holds 2 waiters 0" {
 		t.Errorf("got %s", got)
 	}
+}
+
+// Somebody else's waiters may be older.
+func TestTheOldestWaiterIsOneWhoWaitsHere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := keeper.New(0)
+		ask := func(uid string) *table.Command {
+			return &table.Command{Op: table.Lock, UID: uid, Keys: holdfast.Keys("x"), Exp: time.Hour, Wait: true}
+		}
+		k.Follow(ask("a"))
+		k.Follow(ask("b"))
+		time.Sleep(time.Second)
+		k.Apply(ask("c"))
+		time.Sleep(time.Second)
+		k.Apply(ask("d"))
+		time.Sleep(time.Second)
+		if got := k.Stats().OldestWaiter; got != 2*time.Second {
+			t.Errorf("it is %v old", got)
+		}
+	})
 }
