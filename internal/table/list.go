@@ -148,7 +148,7 @@ func (t *Table) List(prefix, uid, after string, waited bool, limit int) (page []
 			return true
 		}
 		if !strings.HasPrefix(key, prefix) {
-			return key < prefix
+			return false
 		}
 		if waited && !t.waitedFor(key) {
 			return true

@@ -76,7 +76,7 @@ func (t *Table) covered(uid string, ask *holdfast.Ask) bool {
 // that is not covered. first is the first hold on the key.
 func (t *Table) holdersInTheWay(uid string, ask *holdfast.Ask, first *hold, yield func(obstacle) bool) bool {
 	if ask.Mode == holdfast.Shared && first.Mode == holdfast.Shared &&
-		(ask.Limit == 0 || t.countShared(ask.Key, uid, ask.Limit) < ask.Limit) {
+		(ask.Limit == 0 || t.countShared(ask.Key, ask.Limit) < ask.Limit) {
 		return true
 	}
 	goOn := true
@@ -89,11 +89,11 @@ func (t *Table) holdersInTheWay(uid string, ask *holdfast.Ask, first *hold, yiel
 	return goOn
 }
 
-// countShared counts the shared holds on key of others than uid, up to enough.
-func (t *Table) countShared(key, uid string, enough int) int {
+// countShared counts the shared holds on key, up to enough.
+func (t *Table) countShared(key string, enough int) int {
 	n := 0
 	t.eachHold(key, func(h *hold) bool {
-		if h.UID != uid && h.Mode == holdfast.Shared {
+		if h.Mode == holdfast.Shared {
 			n++
 		}
 		return n < enough
@@ -108,7 +108,7 @@ func (t *Table) lineInTheWay(r *request, ask *holdfast.Ask, l *line, passOver fu
 	if ask.Mode == holdfast.Shared && l.limited == 0 && ask.Limit == 0 {
 		s = l.exclusive // whoever stands before it shares
 	}
-	ahead := crowd{t: t, key: ask.Key, except: r.uid, holders: -1}
+	ahead := crowd{t: t, key: ask.Key, holders: -1}
 	for ; s != nil && s.of.place < r.place; s = s.next {
 		v := s.of
 		if v.uid == r.uid || t.covered(v.uid, s.ask) || passOver != nil && passOver(v) {
@@ -130,8 +130,7 @@ func (t *Table) lineInTheWay(r *request, ask *holdfast.Ask, l *line, passOver fu
 type crowd struct {
 	t       *Table
 	key     string
-	except  string // the owner of the request
-	holders int    // -1 until it is needed
+	holders int // -1 until it is needed
 	waiters int
 	twice   map[string]bool // owners with several requests in line that have been counted
 }
@@ -161,6 +160,6 @@ func (c *crowd) add(s *spot, limit int) bool {
 
 func (c *crowd) countHolders() {
 	if c.holders < 0 {
-		c.holders = c.t.countShared(c.key, c.except, holdfast.MaxLimit)
+		c.holders = c.t.countShared(c.key, holdfast.MaxLimit)
 	}
 }

@@ -57,7 +57,7 @@ func (t *Table) opened(key string) {
 	}
 	sharing := 0 // owners who hold the key or would; those asking several times are left out
 	if l.limited > 0 {
-		sharing = t.countShared(key, "", holdfast.MaxLimit)
+		sharing = t.countShared(key, holdfast.MaxLimit)
 	}
 	for s := l.first; s != nil; s = s.next {
 		others := t.waitersOf(s.of.uid)

@@ -2,13 +2,18 @@ package table
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"os"
+	"strings"
 	"testing"
 	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"holdfast"
 )
@@ -113,6 +118,90 @@ func TestASnapshotThatCannotBeWrittenSaysSo(t *testing.T) {
 type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, os.ErrClosed }
+
+// sealed gives a snapshot of these records, with a checksum that fits.
+func sealed(records ...[]byte) []byte { return sealedAs(magic, records...) }
+
+func sealedAs(magic string, records ...[]byte) []byte {
+	b := []byte(magic)
+	for _, record := range records {
+		b = protowire.AppendBytes(b, record)
+	}
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+// A table trusts what is in it, so what no table can have written is refused
+// although its checksum fits.
+func TestASnapshotThatMakesNoSenseIsRefused(t *testing.T) {
+	header := func(version, place, holds, requests uint64) []byte {
+		var b []byte
+		for i, n := range []uint64{version, place, holds, requests} {
+			b = appendUint(b, protowire.Number(i+1), n)
+		}
+		return b
+	}
+	held := func(change func(*holdfast.Hold)) []byte {
+		h := &hold{Hold: holdfast.Hold{Key: "x", UID: "a", Version: 5, Exp: time.Second}}
+		change(&h.Hold)
+		return appendHold(nil, h)
+	}
+	asked := func(change func(*request)) []byte {
+		r := &request{place: 3, uid: "b", asks: holdfast.Keys("x", "y"), exp: time.Second}
+		change(r)
+		return appendRequest(nil, r)
+	}
+	hold, other := held(func(*holdfast.Hold) {}), held(func(h *holdfast.Hold) { h.Key = "y" })
+	waiter := asked(func(*request) {})
+	if table, err := Read(bytes.NewReader(sealed(header(5, 3, 2, 1), hold, other, waiter))); err != nil || table.Holds() != 2 || table.Waiters() != 1 {
+		t.Fatalf("what makes sense: %v", err)
+	}
+	padded := func(length int) []byte { // a header with a field of later
+		b := protowire.AppendTag(header(5, 3, 0, 0), 99, protowire.BytesType)
+		return protowire.AppendBytes(b, make([]byte, length-len(b)-protowire.SizeVarint(maxRecord)))
+	}
+	if _, err := Read(bytes.NewReader(sealed(padded(maxRecord)))); err != nil {
+		t.Fatalf("a record as long as may be: %v", err)
+	}
+	within := func(record, field []byte) []byte { // the record with a field 9, or 3, more
+		number := protowire.Number(9)
+		if bytes.Equal(record, waiter) {
+			number = 3
+		}
+		return protowire.AppendBytes(protowire.AppendTag(bytes.Clone(record), number, protowire.BytesType), field)
+	}
+	broken := []byte{0x80}
+	for name, bad := range map[string][]byte{
+		"a hold of the future":        sealed(header(4, 3, 1, 0), hold),
+		"holds in the wrong order":    sealed(header(5, 3, 2, 0), other, hold),
+		"a hold twice":                sealed(header(5, 3, 2, 0), hold, hold),
+		"a hold of no key":            sealed(header(5, 3, 1, 0), held(func(h *holdfast.Hold) { h.Key = "" })),
+		"a hold of nobody":            sealed(header(5, 3, 1, 0), held(func(h *holdfast.Hold) { h.UID = "" })),
+		"a hold that does not live":   sealed(header(5, 3, 1, 0), held(func(h *holdfast.Hold) { h.Exp = 0 })),
+		"a limit on exclusive":        sealed(header(5, 3, 1, 0), held(func(h *holdfast.Hold) { h.Limit = 1 })),
+		"a note too long":             sealed(header(5, 3, 1, 0), held(func(h *holdfast.Hold) { h.Note = strings.Repeat("n", holdfast.MaxNote+1) })),
+		"a prior hold's prior hold":   sealed(header(5, 3, 1, 0), within(hold, within(hold, hold))),
+		"a broken hold":               sealed(header(5, 3, 1, 0), append(hold, broken...)),
+		"a broken prior hold":         sealed(header(5, 3, 1, 0), within(hold, broken)),
+		"a place of the future":       sealed(header(5, 2, 0, 1), waiter),
+		"places in the wrong order":   sealed(header(5, 3, 0, 2), waiter, asked(func(r *request) { r.place, r.uid = 2, "c" })),
+		"a place twice":               sealed(header(5, 3, 0, 2), waiter, asked(func(r *request) { r.uid = "c" })),
+		"a request for nothing":       sealed(header(5, 3, 0, 1), asked(func(r *request) { r.asks = nil })),
+		"a request for a key twice":   sealed(header(5, 3, 0, 1), asked(func(r *request) { r.asks = holdfast.Keys("x", "x") })),
+		"a request for no life":       sealed(header(5, 3, 0, 1), asked(func(r *request) { r.exp = 0 })),
+		"a broken request":            sealed(header(5, 3, 0, 1), append(waiter, broken...)),
+		"a request with a broken ask": sealed(header(5, 3, 0, 1), within(waiter, broken)),
+		"a broken header":             sealed(broken),
+		"fewer holds than it says":    sealed(header(5, 3, 2, 0), hold),
+		"more holds than can be":      sealed(header(5, 3, math.MaxUint64, 0), hold),
+		"more requests than can be":   sealed(header(5, 3, 0, math.MaxUint64), waiter),
+		"a record too long":           sealed(padded(maxRecord + 1)),
+		"another version":             sealedAs("HOLDFST\x02", header(5, 3, 0, 0)),
+	} {
+		if _, err := Read(bytes.NewReader(bad)); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
 
 // The checksum catches damage; this looks at what a reader does with a
 // snapshot that has a fitting one and makes no sense: it refuses it, or gives
