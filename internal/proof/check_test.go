@@ -261,3 +261,58 @@ func TestAFailureIsSaved(t *testing.T) {
 		t.Error("what was saved is not what was rejected")
 	}
 }
+
+// Some answers are wrong whatever else has happened.
+func TestAnAnswerThatIsNoneIsAProblem(t *testing.T) {
+	op := Op{Client: "a", Kind: Unlock, UID: "a", Tokens: []holdfast.Token{{Key: "x", Version: 1}}, Error: "unlocked what was not asked", Outcome: Done}
+	if err := Check([]Op{op}, time.Minute).Err(); err == nil || !strings.Contains(err.Error(), op.Error) {
+		t.Errorf("found: %v", err)
+	}
+	op.Outcome = Open // no answer at all
+	if err := Check([]Op{op}, time.Minute).Err(); err != nil {
+		t.Error(err)
+	}
+}
+
+// What a person reads of a failure: the first problems, and how many others
+// there are; and each call whole.
+func TestProblemsAreTold(t *testing.T) {
+	for _, n := range []int{1, 20, 21} {
+		v := Verdict{Problems: make([]string, n)}
+		lines := strings.Split(v.Err().Error(), "\n")
+		if len(lines) != n || (lines[n-1] == "and 1 more") != (n == 21) {
+			t.Errorf("%d problems are told as %q", n, lines)
+		}
+	}
+	ms := int64(time.Millisecond)
+	pool := []holdfast.Ask{{Key: "x"}, {Key: "y", Mode: holdfast.Shared}, {Key: "z", Mode: holdfast.Shared, Limit: 2}}
+	tokens := []holdfast.Token{{Key: "x", Version: 7}}
+	for want, op := range map[string]Op{
+		"c lock a x y(shared) z(shared 2) exp 10 wait 5 -> locked b holds x=7 d waits for y [1.000 ms to 2.500 ms]": {
+			Kind: Lock, UID: "a", Asks: pool, Exp: 10, Wait: 5, Call: ms, Return: 5 * ms / 2, Outcome: Locked,
+			Blockers: []holdfast.Blocker{{UID: "b", Key: "x", Version: 7}, {UID: "d", Key: "y", Waiting: true}},
+		},
+		"c lock a x -> deadlock a waits for x; b waits for y; [0.000 ms to 0.000 ms]": {
+			Kind: Lock, UID: "a", Asks: pool[:1], Outcome: Deadlock, Cycle: []holdfast.Link{{UID: "a", Key: "x"}, {UID: "b", Key: "y"}},
+		},
+		"c extend a x=7 -> done x=7 lost x=7 [0.000 ms to 0.000 ms]": {Kind: Extend, UID: "a", Tokens: tokens, Held: tokens, Lost: tokens, Outcome: Done},
+		"c check x y -> done true [0.000 ms to 0.000 ms]":            {Kind: Look, Keys: []string{"x", "y"}, Is: true, Outcome: Done},
+		"c get x -> done a=7 +b [0.000 ms to 0.000 ms]": {
+			Kind: Get, Keys: []string{"x"}, Outcome: Done, Holders: []holdfast.Holder{{UID: "a", Version: 7}}, Waiters: []holdfast.Waiter{{UID: "b"}},
+		},
+	} {
+		op.Client = "c"
+		if got := op.String(); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
+func TestNewerThanAll(t *testing.T) {
+	history := []Op{{Kind: Lock, Outcome: Done, Held: []holdfast.Token{{Key: "x", Version: 4}, {Key: "y", Version: 5}}}, {Kind: Look}}
+	for version, newer := range map[uint64]bool{3: false, 4: false, 5: false, 6: true} {
+		if err := NewerThanAll(history, version); (err == nil) != newer {
+			t.Errorf("version %d: %v", version, err)
+		}
+	}
+}
