@@ -39,6 +39,38 @@ func TestQuickReadingIsReading(t *testing.T) {
 	}
 }
 
+// So it is with requests: on the limits and beyond them, with numbers and texts
+// that are none.
+func TestRequestsReadQuicklyAreReadAsWithCare(t *testing.T) {
+	numbers := []string{
+		"0", "1", "2", "01", "00", "1/", "1:", "/", ":", "-1", "1.0", "1e1", "86400000", "86400001", "9007199254740991", "9007199254740992",
+		"99999999999999999", "999999999999999999", "1000000000000000000", "18446744073709551616", "", "null", `"1"`,
+	}
+	texts := []string{
+		`"x"`, `""`, `"é"`, "\"\xff\"", "\"\xc3\"", "\"\x1f\"", "\"\x20\"", "\"\x7f\"", "\"\u0080\"", `"\u0041"`, `"\"`, `"x`, `x`, `7`, `["x"]`, `[]`, `["x",]`, `["x"`, ``,
+	}
+	bodies := []string{`{}`, `{"uid":"u",}`, `{"uid":"u"`, `{"uid":"u","uid":"u"}`, `{"bind":false}`, `{"bind":true}`, `{"op":"cancel"}`, `{"op":"none"}`, `{"op":""}`, `{"who":"u"}`, "{}\n", "{}\n\n", `{}x`}
+	for _, number := range numbers {
+		for _, field := range []string{"exp", "wait", "limit", "id"} {
+			bodies = append(bodies, `{"`+field+`":`+number+`}`)
+		}
+		bodies = append(bodies, `{"tokens":[{"key":"x","version":`+number+`}]}`)
+	}
+	for _, text := range texts {
+		for _, field := range []string{"uid", "keys", "note", "mode"} {
+			bodies = append(bodies, `{"`+field+`":`+text+`}`)
+		}
+		bodies = append(bodies, `{"tokens":[{"key":`+text+`,"version":1}]}`)
+	}
+	for _, body := range bodies {
+		quick, err := Decode([]byte(body), ^Fields(0))
+		careful, refused := decodeCarefully([]byte(body), ^Fields(0))
+		if !reflect.DeepEqual(err, refused) || err == nil && !reflect.DeepEqual(quick, careful) {
+			t.Errorf("%q\nquick   %+v, %v\ncareful %+v, %v", body, quick, err, careful, refused)
+		}
+	}
+}
+
 func TestPlainRequestsAreReadQuickly(t *testing.T) {
 	tokens := []holdfast.Token{{Key: "a", Version: 1<<53 - 1}, {Key: "é", Version: 7}}
 	for _, body := range [][]byte{

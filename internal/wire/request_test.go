@@ -57,6 +57,8 @@ func TestALockRequestIsReadAsItWasMeant(t *testing.T) {
 		{"an array of one", `{"uid":"u","keys":["a"]}`, asks(exclusive("a"))},
 		{"two keys in order", `{"uid":"u","keys":["b","a"]}`, asks(exclusive("b"), exclusive("a"))},
 		{"an object", `{"uid":"u","keys":[{"key":"a"}]}`, asks(exclusive("a"))},
+		{"an object that says exclusive", `{"uid":"u","keys":[{"key":"a","mode":"exclusive"}]}`, asks(exclusive("a"))},
+		{"no keys to which a limit goes", `{"uid":"u","keys":[],"mode":"shared","limit":3}`, holdfast.LockRequest{UID: "u", Keys: []holdfast.Ask{}}},
 		{"an object of its own mode", `{"uid":"u","keys":[{"key":"a","mode":"shared","limit":3},"b"]}`,
 			asks(shared("a", 3), exclusive("b"))},
 		{"mode for all", `{"uid":"u","keys":["a","b"],"mode":"shared"}`, asks(shared("a", 0), shared("b", 0))},

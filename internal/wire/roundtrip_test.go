@@ -237,6 +237,30 @@ func TestDurationsAreRoundedTowardsTheSafeSide(t *testing.T) {
 	}
 }
 
+func TestWhatIsNotSaidIsLeftOut(t *testing.T) {
+	for _, test := range []struct{ got, want string }{
+		{string(AppendLock(nil, holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("a")})), `{"uid":"u","keys":"a"}`},
+		{string(AppendExtend(nil, holdfast.ExtendRequest{UID: "u"})), `{"uid":"u"}`},
+		{string(AppendEventLine(nil, holdfast.Event{ID: 7, Type: holdfast.EventGap})), `{"id":7,"type":"gap"}`},
+		{string(AppendEventLine(nil, holdfast.Event{ID: 7, Type: holdfast.EventWaiting, Key: "a", UID: "u"})),
+			`{"id":7,"type":"waiting","key":"a","uid":"u","mode":"exclusive"}`},
+		{string(AppendEvent(nil, holdfast.Event{ID: 7, Type: holdfast.EventGap})), "id: 7\nevent: gap\ndata: {}\n\n"},
+	} {
+		if test.got != test.want {
+			t.Errorf("got  %s\nwant %s", test.got, test.want)
+		}
+	}
+}
+
+func TestAClusterSurvivesTheWire(t *testing.T) {
+	want := holdfast.Cluster{Name: "c", ID: "a", Leader: "b", Term: 3, Applied: 1 << 60, Nodes: []holdfast.Node{
+		{ID: "a", API: "http://a", Peer: "a:1", Role: holdfast.RoleFollower, Lag: 2}, {ID: "b", Peer: "b:1", Role: holdfast.RoleAway},
+	}}
+	if got, err := ReadCluster(AppendCluster(nil, want)); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
+	}
+}
+
 // The exact bytes of answers, as openapi.yaml describes them.
 func TestAnswersLookAsDocumented(t *testing.T) {
 	tokens := []holdfast.Token{{Key: "a", Version: 17}, {Key: "b", Version: 17}}
@@ -246,6 +270,7 @@ func TestAnswersLookAsDocumented(t *testing.T) {
 		{"unlocked", string(AppendUnlocked(nil, []string{"a", "b"})), `{"unlocked":["a","b"]}`},
 		{"unlocked nothing", string(AppendUnlocked(nil, nil)), `{"unlocked":[]}`},
 		{"checked", string(AppendChecked(nil, true)), `{"locked":true}`},
+		{"count", string(AppendCount(nil, holdfast.Count{Holds: 12, Waiters: 34})), `{"holds":12,"waiters":34}`},
 		{"extension of nothing", string(AppendExtension(nil, holdfast.Extension{})), `{"tokens":[],"lost":[],"exp":0}`},
 		{"a free key", string(AppendState(nil, holdfast.Lock{Key: "a"})), `{"key":"a","holders":[],"waiters":[]}`},
 		{"no locks", string(AppendPage(nil, holdfast.Page{})), `{"locks":[]}`},
@@ -295,9 +320,22 @@ func TestWhatIsNoAnswerLeavesTheOutcomeUnknown(t *testing.T) {
 			t.Errorf("%s: got %+v", body, refusal)
 		}
 	}
-	_, err := ReadGrant([]byte("<html>"))
-	if holdfast.ErrorCode(err) != holdfast.CodeUnavailable || !err.(*holdfast.Error).OutcomeUnknown {
-		t.Errorf("got %#v", err)
+	for name, read := range map[string]func([]byte) error{
+		"grant":     func(body []byte) error { _, err := ReadGrant(body); return err },
+		"unlocked":  func(body []byte) error { _, err := ReadUnlocked(body); return err },
+		"checked":   func(body []byte) error { _, err := ReadChecked(body); return err },
+		"extension": func(body []byte) error { _, err := ReadExtension(body); return err },
+		"page":      func(body []byte) error { _, err := ReadPage(body); return err },
+		"state":     func(body []byte) error { _, err := ReadState(body); return err },
+		"released":  func(body []byte) error { _, err := ReadReleased(body); return err },
+		"cluster":   func(body []byte) error { _, err := ReadCluster(body); return err },
+		"event":     func(body []byte) error { _, err := ReadEvent("1", "granted", body); return err },
+		"answers":   func(body []byte) error { _, err := ReadAnswers(body, nil); return err },
+	} {
+		err := read([]byte("<html>"))
+		if refusal, ok := err.(*holdfast.Error); !ok || refusal.Code != holdfast.CodeUnavailable || !refusal.OutcomeUnknown {
+			t.Errorf("%s: got %#v", name, err)
+		}
 	}
 }
 
@@ -305,7 +343,7 @@ func TestEveryCodeHasItsStatus(t *testing.T) {
 	for code, want := range map[holdfast.Code]int{
 		holdfast.CodeInvalid: 400, holdfast.CodeUnauthenticated: 401, holdfast.CodeForbidden: 403, holdfast.CodeNotFound: 404,
 		holdfast.CodeMethodNotAllowed: 405, holdfast.CodeLocked: 409, holdfast.CodeDeadlock: 409, holdfast.CodeTooLarge: 413,
-		holdfast.CodeUnsupportedMedia: 415, holdfast.CodeLimit: 429, holdfast.CodeUnavailable: 503, "something new": 503,
+		holdfast.CodeUnsupportedMedia: 415, holdfast.CodeLimit: 429, holdfast.CodeCancelled: 499, holdfast.CodeUnavailable: 503, "something new": 503,
 	} {
 		if got := Status(code); got != want {
 			t.Errorf("%s: got %d, want %d", code, got, want)
