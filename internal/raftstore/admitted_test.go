@@ -3,9 +3,13 @@ package raftstore
 import (
 	"context"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
 
 	"holdfast"
 	"holdfast/internal/table"
@@ -41,6 +45,52 @@ func (w *world) end() {
 	w.ending.Wait()
 	for _, problem := range w.problems {
 		w.t.Error(problem)
+	}
+}
+
+// A node takes part once it is on its disk that it may, and not before.
+func TestAnAdmissionThatCannotBeWrittenIsNone(t *testing.T) {
+	dir := t.TempDir()
+	s := &Store{options: Options{Dir: filepath.Join(dir, "gone")}, peers: &peers{identity: &identity{Cluster: "c", ID: "a"}}}
+	if err := s.noteAdmission(7); err == nil {
+		t.Error("it is written")
+	}
+	if s.admitted() || s.present() {
+		t.Error("it takes part")
+	}
+	s.options.Dir = dir
+	if err := s.noteAdmission(7); err != nil || !s.admitted() {
+		t.Errorf("it may not take part: %v", err)
+	}
+	if err := s.noteAdmission(9); err != nil {
+		t.Error(err)
+	}
+	if kept, err := readIdentity(dir); err != nil || !kept.Admitted || kept.Since != 7 {
+		t.Errorf("on disk: %+v, %v", kept, err)
+	}
+}
+
+// Who may not take part yet answers that to every message, and reads all of it:
+// its sender would wait.
+func TestWhoIsNotAdmittedSaysSo(t *testing.T) {
+	for _, admitted := range []bool{false, true} {
+		m := &mended{admission: func() (uint64, bool) { return 0, admitted }}
+		answers, data := make(chan raft.RPCResponse, 1), strings.NewReader("a snapshot")
+		if refused := m.refuses(raft.RPC{Reader: data, RespChan: answers}); refused == admitted {
+			t.Errorf("admitted: %v, refused: %v", admitted, refused)
+		}
+		if (data.Len() == 0) == admitted || (len(answers) == 1) == admitted {
+			t.Errorf("admitted: %v, %d bytes are unread, %d answers", admitted, data.Len(), len(answers))
+		}
+		if !admitted {
+			if answer := <-answers; answer.Error != errNotAdmitted {
+				t.Errorf("the answer is %+v", answer)
+			}
+		}
+	}
+	m := &mended{admission: func() (uint64, bool) { return 0, false }}
+	if !m.refuses(raft.RPC{RespChan: make(chan raft.RPCResponse, 1)}) {
+		t.Error("a message without data is taken")
 	}
 }
 

@@ -84,19 +84,16 @@ func (s *Store) askForTerms() (others []*confirmer, round uint64) {
 	c.round++
 	left := c.nodes
 	c.nodes = make(map[raft.ServerAddress]*confirmer, len(left))
-	for _, member := range s.servers() {
-		if member.Suffrage != raft.Voter || string(member.ID) == s.peers.identity.ID {
-			continue
-		}
-		other, known := left[member.Address]
+	for _, address := range otherVoters(s.servers(), s.peers.identity.ID) {
+		other, known := left[address]
 		if !known {
 			var ctx context.Context
 			other = &confirmer{wake: make(chan struct{}, 1)}
 			ctx, other.leave = context.WithCancel(s.ctx)
-			s.done.Go(func() { s.askForTerm(ctx, other, member.Address) })
+			s.done.Go(func() { s.askForTerm(ctx, other, address) })
 		}
-		delete(left, member.Address)
-		c.nodes[member.Address] = other
+		delete(left, address)
+		c.nodes[address] = other
 		others = append(others, other)
 		select {
 		case other.wake <- struct{}{}:
@@ -107,6 +104,17 @@ func (s *Store) askForTerms() (others []*confirmer, round uint64) {
 		other.leave()
 	}
 	return others, c.round
+}
+
+// otherVoters gives those of whom, with this node, a majority counts.
+func otherVoters(members []raft.Server, self string) []raft.ServerAddress {
+	var others []raft.ServerAddress
+	for _, member := range members {
+		if member.Suffrage == raft.Voter && string(member.ID) != self {
+			others = append(others, member.Address)
+		}
+	}
+	return others
 }
 
 // count counts those who have confirmed a term in answer to a round, and those

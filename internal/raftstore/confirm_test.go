@@ -1,6 +1,7 @@
 package raftstore
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -20,6 +21,19 @@ func TestOnlyAnswersToThisRoundInThisTermConfirm(t *testing.T) {
 	confirmed, possible, news := c.count(others, 7, 3)
 	if confirmed != 1 || possible != 2 || news == nil {
 		t.Errorf("%d have confirmed, %d may", confirmed, possible)
+	}
+}
+
+// Neither this node itself nor one that does not vote adds to a majority.
+func TestOnlyOtherVotersAreAsked(t *testing.T) {
+	members := []raft.Server{
+		{ID: "a", Address: "a:1"}, {ID: "b", Address: "b:1"}, {ID: "c", Address: "c:1", Suffrage: raft.Nonvoter}, {ID: "d", Address: "d:1"},
+	}
+	if others := otherVoters(members, "a"); !slices.Equal(others, []raft.ServerAddress{"b:1", "d:1"}) {
+		t.Errorf("asked: %v", others)
+	}
+	if others := otherVoters(members[:1], "a"); len(others) != 0 {
+		t.Errorf("one alone asks %v", others)
 	}
 }
 
@@ -49,15 +63,24 @@ func TestALeaderIsConfirmedByAMajority(t *testing.T) {
 }
 
 // A node that leads again, in a later term, may not have noticed yet that it did
-// not lead meanwhile. It does not answer from the table that it had before.
+// not lead meanwhile. It neither answers from the table that it had before, nor
+// lets anybody hold on.
 func TestWhoLeadsAgainIsNotConfirmedByAnEarlierTerm(t *testing.T) {
 	s := open(t, t.TempDir())
+	req := holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("x"), Exp: time.Hour}
+	lock(t, s, req)
 	if err := (log{s}).Verify(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.term.Add(^uint64(0))
 	if err := (log{s}).Verify(t.Context()); holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
 		t.Errorf("it is told: %v", err)
+	}
+	if _, err := s.Extend(t.Context(), holdfast.ExtendRequest{UID: "a", Exp: time.Second}); holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
+		t.Errorf("it is extended: %v", err)
+	}
+	if _, err := s.Lock(t.Context(), req); holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
+		t.Errorf("it is granted again: %v", err)
 	}
 }
 

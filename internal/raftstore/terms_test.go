@@ -2,6 +2,8 @@ package raftstore
 
 import (
 	"context"
+	"errors"
+	"io"
 	"math/rand/v2"
 	"testing"
 	"testing/synctest"
@@ -67,6 +69,24 @@ func TestAHeartbeatDoesNotSetTheTermBack(t *testing.T) {
 		})
 	}
 }
+
+// A term that cannot be read is not taken for none.
+func TestATermThatCannotBeReadIsAnError(t *testing.T) {
+	if terms, err := newTerms(unread{errors.New("not found")}); err != nil || terms.term.Load() != 0 {
+		t.Errorf("on an empty disk: %v", err)
+	}
+	if _, err := newTerms(unread{io.ErrUnexpectedEOF}); err != io.ErrUnexpectedEOF {
+		t.Errorf("on a broken disk: %v", err)
+	}
+}
+
+// unread is where nothing can be read.
+type unread struct{ err error }
+
+func (u unread) Set([]byte, []byte) error         { return u.err }
+func (u unread) Get([]byte) ([]byte, error)       { return nil, u.err }
+func (u unread) SetUint64([]byte, uint64) error   { return u.err }
+func (u unread) GetUint64([]byte) (uint64, error) { return 0, u.err }
 
 // What raft does not answer, as when it has been shut down, holds up nobody.
 func TestNobodyWaitsForWhatRaftDoesNotAnswer(t *testing.T) {

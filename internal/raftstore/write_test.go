@@ -11,6 +11,13 @@ import (
 	"holdfast/internal/table"
 )
 
+func TestAllKeysOfACommandCount(t *testing.T) {
+	p := proposal{cmd: table.Command{Keys: make([]holdfast.Ask, 1), Tokens: make([]holdfast.Token, 20), Ended: make([]table.Owned, 300)}}
+	if got := p.keys(); got != 321 {
+		t.Errorf("%d keys", got)
+	}
+}
+
 // The log writes an entry of any size, but does not read back one that is too
 // large: what was answered could not be read at the next start.
 func TestAnEntryIsNoLargerThanTheLogCanRead(t *testing.T) {
