@@ -14,6 +14,7 @@ import (
 //     more who fills its limit: those in the line of that key, up to the first who
 //     shuts out all behind it.
 //   - An owner has got a hold: its other requests, which may be covered now.
+//     Who asks a key that it holds is armed, as the next ones are.
 //   - And whenever somebody has come to wait for somebody else, those for
 //     whom more may be passed over in line than before. These are among the
 //     armed owners: those who wait themselves while others wait for what they
@@ -81,12 +82,8 @@ func (t *Table) opened(key string) {
 
 // gained is called when a hold has been granted.
 func (t *Table) gained(h *hold) {
-	waiters := t.waitersOf(h.UID)
-	for _, w := range waiters {
-		t.look(w)
-	}
 	l, waitedFor := t.lines.Get(h.Key)
-	if len(waiters) > 0 || waitedFor {
+	if waitedFor || len(t.waitersOf(h.UID)) > 0 {
 		t.lookAtArmed()
 	}
 	// A waiter's limit does not count any more once its owner holds the key.
