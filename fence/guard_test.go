@@ -32,6 +32,32 @@ func TestAnOlderVersionIsRefused(t *testing.T) {
 	want(t, "another key", guard.Check(t.Context(), token("b", 1)), nil)
 }
 
+// Who is late already is told so at once, also while a function runs; and only
+// that.
+func TestALatecomerDoesNotWait(t *testing.T) {
+	var guard fence.Guard
+	ended, end := context.WithCancel(t.Context())
+	end()
+	want(t, "the owner", guard.Do(t.Context(), tokens(token("a", 2)), func() error {
+		want(t, "a newer one, who would wait", guard.Check(ended, token("a", 3)), context.Canceled)
+		err := guard.Check(ended, token("a", 1))
+		want(t, "the latecomer", err, fence.ErrStale)
+		if errors.Is(err, context.Canceled) {
+			t.Error("the latecomer has waited, or is taken for one who has")
+		}
+		return nil
+	}), nil)
+}
+
+func TestTokensStayAsTheyWereShown(t *testing.T) {
+	var guard fence.Guard
+	shown := tokens(token("b", 1), token("a", 1), token("b", 1))
+	want(t, "both", guard.Check(t.Context(), shown...), nil)
+	if !slices.Equal(shown, tokens(token("b", 1), token("a", 1), token("b", 1))) {
+		t.Errorf("they are %v now", shown)
+	}
+}
+
 func TestARefusedFunctionDoesNotRun(t *testing.T) {
 	var guard fence.Guard
 	want(t, "the new owner", guard.Check(t.Context(), token("a", 2)), nil)
