@@ -43,8 +43,9 @@ func serve(h http.Handler, r *http.Request) *http.Response {
 func wantRefused(t *testing.T, what string, answer *http.Response, status int, code holdfast.Code, message string) {
 	t.Helper()
 	var body map[string]string
-	if err := json.NewDecoder(answer.Body).Decode(&body); err != nil {
-		t.Errorf("%s: %s, and the body is not JSON: %v", what, answer.Status, err)
+	whole := json.NewDecoder(answer.Body)
+	if err := whole.Decode(&body); err != nil || whole.More() {
+		t.Errorf("%s: %s, and the body is not JSON alone: %v", what, answer.Status, err)
 		return
 	}
 	if answer.StatusCode != status || body["error"] != string(code) || !strings.Contains(body["message"], message) || len(body) != 2 {
@@ -52,6 +53,9 @@ func wantRefused(t *testing.T, what string, answer *http.Response, status int, c
 	}
 	if got := answer.Header.Get("Content-Type"); got != "application/json" {
 		t.Errorf("%s: Content-Type %q", what, got)
+	}
+	if got := answer.Header.Get("Retry-After"); (got != "") != (status == http.StatusServiceUnavailable) {
+		t.Errorf("%s: Retry-After %q", what, got)
 	}
 }
 
@@ -92,6 +96,9 @@ func TestARequestWithoutATokenIsRefusedUnlessOptional(t *testing.T) {
 	empty := show()
 	empty.Header.Set(fence.Header, "")
 	wantRefused(t, "an empty header, optional", serve(lax, empty), 400, holdfast.CodeInvalid, fence.Header)
+	if passed != 2 {
+		t.Errorf("%d requests were let through; want 2", passed)
+	}
 }
 
 func TestATokenForAnotherKeyIsNotEnough(t *testing.T) {
@@ -255,6 +262,8 @@ func TestNothingPassesAGateThatFails(t *testing.T) {
 	if answer.Header.Get("Retry-After") != "1" {
 		t.Error("it does not say when to ask again")
 	}
+	wantRefused(t, "a gate out of reach", serve(&fence.Handler{Gate: gate{before: holdfast.Unavailable(secret, "no leader")}, Next: &passed}, show(token("a", 1))),
+		503, holdfast.CodeUnavailable, "the tokens could not be checked")
 	late := fmt.Errorf("elsewhere: %w", fence.ErrStale)
 	wantRefused(t, "a gate that refuses", serve(&fence.Handler{Gate: gate{before: late}, Next: &passed}, show(token("a", 1))),
 		409, fence.CodeStale, "elsewhere")
