@@ -108,8 +108,9 @@ func (k *Keeper) Finish(cmd *table.Command) Result {
 }
 
 // Apply carries out a command and all that follows from it. The result of a Lock
-// must get to who asked, or to [Service.Abandon]: a grant of which its owner is
-// not told is to be taken back, and a place at which nobody waits to be left.
+// or Extend must get to who asked, or to [Service.Abandon]: a grant of which its
+// owner is not told is to be taken back, and a place at which nobody waits to be
+// left.
 func (k *Keeper) Apply(cmd *table.Command) Result {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -272,7 +273,7 @@ func (k *Keeper) detached(c *call, failed bool) (others, kept bool) {
 
 // tell notes that the owner hears of these holds, and gives the end of the one
 // that ends first; the zero time if this process does not watch over time. If the
-// answer to a Lock cannot be given, undo must follow.
+// answer cannot be given, undo must follow.
 func (k *Keeper) tell(uid string, tokens []holdfast.Token) (until time.Time) {
 	if k.clock == nil {
 		return time.Time{}

@@ -99,6 +99,35 @@ func TestAGrantThatCannotBeTakenBackIsTakenBackLater(t *testing.T) {
 	}
 }
 
+// Nobody has heard of a hold from an extension whose answer could not be given.
+func TestAnExtensionThatIsNotHeardTellsNothing(t *testing.T) {
+	for name, told := range map[string]bool{"the grant was not heard either": false, "the grant was heard": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPlace(t)
+				lock := &table.Command{Op: table.Lock, UID: "c", Keys: holdfast.Keys("y"), Exp: time.Hour}
+				extend := &table.Command{Op: table.Extend, UID: "c", Exp: time.Hour}
+				granted := p.keeper.Apply(lock)
+				want := 2
+				if told {
+					p.Abandon(extend, p.keeper.Apply(extend))
+				} else {
+					want = 1
+					p.before(func(*table.Command) error { // it is extended before it can be taken back
+						p.first.Store(nil)
+						p.Abandon(extend, p.keeper.Apply(extend))
+						return nil
+					})
+					p.Abandon(lock, granted)
+				}
+				if got := p.Stats().Holds; got != want {
+					t.Errorf("%d holds, not %d", got, want)
+				}
+			})
+		})
+	}
+}
+
 // So it is with the places that a new leader finds, and with what they were
 // granted.
 func TestAnEmptyPlaceThatCannotBeLeftIsLeftLater(t *testing.T) {

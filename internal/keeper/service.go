@@ -258,11 +258,11 @@ func (s *Service) takeBack(uid string, tokens []holdfast.Token) bool {
 	return err == nil
 }
 
-// Abandon puts in order what a Lock command has done whose result nobody
-// waits for any more.
+// Abandon puts in order what a Lock or Extend command has done whose result
+// nobody waits for any more. Of other commands it does nothing.
 func (s *Service) Abandon(cmd *table.Command, r Result) {
 	switch {
-	case r.Status == table.Granted:
+	case r.Status == table.Granted, cmd.Op == table.Extend:
 		s.takeBack(cmd.UID, r.Tokens)
 	case r.call != nil:
 		s.await(gone(), r.call, time.Now())

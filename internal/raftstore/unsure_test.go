@@ -3,6 +3,7 @@ package raftstore
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -60,6 +61,41 @@ func TestAGrantThatComesTooLateIsTakenBack(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		if held, _ := s.Count(context.Background()); held.Holds != granted {
 			t.Errorf("%d were told, and %d are held", granted, held.Holds)
+		}
+		w.end()
+	})
+}
+
+// So is one whose owner extends all that it holds, and does not hear of that either.
+func TestAGrantThatIsExtendedTooLateIsTakenBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1, 1, true)
+		s := w.leader().living()
+		fast := w.nodes[0].onDisk(func(d *simDisk) { d.slowest = 2*simPatience - 100*time.Millisecond }, func(d *simDisk) { d.slowest = usualWrite })
+		var unheard []string
+		for n := range 20 {
+			name := fmt.Sprint(n)
+			var lockErr error
+			var asked sync.WaitGroup
+			asked.Go(func() {
+				_, lockErr = s.Lock(context.Background(), holdfast.LockRequest{UID: name, Keys: holdfast.Keys(name), Exp: time.Hour})
+			})
+			time.Sleep(time.Millisecond)
+			_, err := s.Extend(context.Background(), holdfast.ExtendRequest{UID: name, Exp: 2 * time.Hour})
+			asked.Wait()
+			if lockErr != nil && err != nil {
+				unheard = append(unheard, name)
+			}
+		}
+		fast()
+		if len(unheard) == 0 {
+			t.Error("every answer came in time")
+		}
+		time.Sleep(10 * time.Second)
+		for _, name := range unheard {
+			if state, err := s.Get(context.Background(), name); err != nil || len(state.Holders) > 0 {
+				t.Errorf("nobody has heard of %+v, %v", state, err)
+			}
 		}
 		w.end()
 	})

@@ -144,7 +144,7 @@ func (s *Store) reply(p *proposal, a answer) {
 	switch {
 	case p.state.CompareAndSwap(waiting, answered):
 		p.answer <- a
-	case a.err == nil && p.cmd.Op == table.Lock:
+	case a.err == nil:
 		s.done.Go(func() { s.Abandon(&p.cmd, a.result) })
 	}
 }
