@@ -129,6 +129,14 @@ func groups(history []Op) []group {
 		}
 	}
 	byRoot := map[string]*group{}
+	shared := map[owned]bool{} // what was shared at some time
+	for i := range history {
+		for j, token := range history[i].Held {
+			if op := &history[i]; op.Kind == Lock && j < len(op.Asks) && op.Asks[j].Mode == holdfast.Shared {
+				shared[owned{op.UID, token.Key}] = true
+			}
+		}
+	}
 	for i := range history {
 		op := &history[i]
 		shows := op.Outcome != Nothing && op.Kind != Write
@@ -149,7 +157,7 @@ func groups(history []Op) []group {
 			attempt.Outcome = Open
 			end.Outcome, end.Call = over, op.Return
 			byRoot[root].ops = append(byRoot[root].ops, &attempt)
-			if !op.Left {
+			if !op.Left && !upgrades(op, shared) {
 				byRoot[root].ops = append(byRoot[root].ops, &end)
 			}
 		}
@@ -162,6 +170,15 @@ func groups(history []Op) []group {
 	}
 	sort.Slice(all, func(i, j int) bool { return all[i].keys < all[j].keys })
 	return all
+}
+
+// upgrades says whether a request may have been an upgrade. One of an earlier
+// attempt can outlive a refusal, when another key that was granted with it has run
+// out before its owner came back: it lives for as long as what it replaced.
+func upgrades(op *Op, shared map[owned]bool) bool {
+	return op.Outcome != Done && slices.ContainsFunc(op.Asks, func(ask holdfast.Ask) bool {
+		return ask.Mode == holdfast.Exclusive && shared[owned{op.UID, ask.Key}]
+	})
 }
 
 // namesOf gives the keys and owners that a call is about.
