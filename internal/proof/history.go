@@ -51,7 +51,8 @@ type Op struct {
 	Wait   int64            `json:"wait,omitempty"`   // lock
 
 	// Again says that the request may have been put to the store more than once
-	// on the way, until it was answered: a lock in a cluster, or over Redis.
+	// on the way, until it was answered: a lock whose server was gone, or whose
+	// grant had run out before its owner could be told.
 	Again bool `json:"again,omitempty"`
 
 	// Left says that an attempt of a lock that was refused may still be in line

@@ -22,7 +22,7 @@ import (
 // goes. Each node knows the others by names that lead to links of its own.
 func cluster(nodes int) func(Site) (*Deployment, error) {
 	return func(s Site) (*Deployment, error) {
-		d := &Deployment{dir: s.Dir, program: s.Program, AsksAgain: true}
+		d := &Deployment{dir: s.Dir, program: s.Program}
 		c := &mesh{site: s, d: d}
 		for i := range nodes + 1 { // the last one is the spare
 			port, err := freeport.Get()

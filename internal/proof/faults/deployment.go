@@ -24,7 +24,6 @@ type Deployment struct {
 	Processes []*Process // in the order in which they are started
 	Links     []*Link
 	Servers   []string // the URL of each server, past all links
-	AsksAgain bool     // a server may put a request more than once: to another one, or to Redis
 
 	ways    [][]*Link // the link from each client to each server
 	spare   *mesh     // where another node can come in; nil if none can
@@ -71,7 +70,7 @@ func (s Site) durable() (*Deployment, error) {
 
 // redis is three servers over one Redis that loses nothing when it dies.
 func (s Site) redis() (*Deployment, error) {
-	d := &Deployment{dir: s.Dir, program: s.Program, AsksAgain: true}
+	d := &Deployment{dir: s.Dir, program: s.Program}
 	port, err := freeport.Get()
 	if err != nil {
 		return nil, err

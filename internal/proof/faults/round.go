@@ -91,7 +91,7 @@ func (d *Deployment) Round(ctx context.Context, plan Plan) ([]proof.Op, error) {
 	}
 	for i := range history {
 		history[i].ID = i
-		history[i].Again = d.AsksAgain && history[i].Kind == proof.Lock
+		history[i].Again = history[i].Kind == proof.Lock
 	}
 	settle, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
