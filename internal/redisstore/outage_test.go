@@ -130,6 +130,22 @@ func TestAFullRedisIsFreedOfWhatHasRunOut(t *testing.T) {
 	soon(t, "c is let in", other)
 }
 
+// Whoever gives back is not refused for those who ask at the same moment.
+func TestAFullRedisTakesBackWhatComesWithOtherRequests(t *testing.T) {
+	server := redistest.Start(t)
+	s := bare(t, server, "here")
+	token := lock(t, s, "a", "k", time.Minute)
+	server.Do("CONFIG", "SET", "maxmemory", "1")
+	answer, err := s.run(t.Context(), s.scripts.many, "",
+		"l", "b", "other", "60000", "", "u", "a", "k", strconv.FormatUint(token.Version, 10), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if released, _ := answer[1].AsInt64(); released != 1 {
+		t.Errorf("the answer: %v", answer)
+	}
+}
+
 // The clock of Redis may be set back, or be behind on the next primary: nothing
 // has been held for less than no time.
 func TestClockSetBack(t *testing.T) {

@@ -85,12 +85,13 @@ for at, state in pairs(states) do
     del[#del + 1] = at
   end
 end
+-- First, since it makes room: a Redis that is full then takes the rest as well.
+if #del > 0 then call('DEL', unpack(del)) end
 if #set > 0 then
   call('MSET', last, version, unpack(set))
 elseif next(states) and version > tonumber(got[n + 1] or 0) then
   call('SET', last, version)
 end
-if #del > 0 then call('DEL', unpack(del)) end
 for name, members in pairs({young = young, old = old, index = index}) do
   local add, rem = {}, {}
   for member, score in pairs(members) do
