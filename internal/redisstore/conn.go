@@ -37,7 +37,7 @@ func (s *Store) reach(ctx context.Context) error {
 // inspect refuses a Redis that is too old, and warns of one that may evict holds.
 // One that does not want to say what it is gets the benefit of the doubt.
 func (s *Store) inspect(ctx context.Context, client rueidis.Client) error {
-	info, err := client.Do(ctx, client.B().Info().Section("server", "memory").Build()).ToString()
+	info, err := client.Do(ctx, client.B().Info().Build()).ToString()
 	if err != nil {
 		if _, refused := rueidis.IsRedisErr(err); refused && strings.HasPrefix(err.Error(), "NOPERM") {
 			return nil

@@ -1,11 +1,14 @@
 package redisstore
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -326,6 +329,54 @@ func TestTooOldARedisIsRefused(t *testing.T) {
 	} {
 		if err := newEnough(said(info, "redis_version")); (err != nil) != refused || err != nil && !strings.Contains(err.Error(), "too old") {
 			t.Errorf("%q: %v", info, err)
+		}
+	}
+}
+
+// One that is too old takes no more than one word after INFO.
+func TestAnOldRedisIsToldFromOneThatRefuses(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go oldRedis(conn)
+		}
+	}()
+	says(t, "redis://"+listener.Addr().String(), "too old: it is 6.2.7")
+}
+
+// oldRedis answers what is asked when a connection begins.
+func oldRedis(conn net.Conn) {
+	defer conn.Close()
+	for r := bufio.NewReader(conn); ; {
+		var words []string
+		var n, length int
+		if _, err := fmt.Fscanf(r, "*%d\r\n", &n); err != nil {
+			return
+		}
+		for range n {
+			var word string
+			if _, err := fmt.Fscanf(r, "$%d\r\n%s\r\n", &length, &word); err != nil {
+				return
+			}
+			words = append(words, strings.ToUpper(word))
+		}
+		switch {
+		case words[0] == "HELLO":
+			io.WriteString(conn, "%2\r\n+version\r\n+6.2.7\r\n+proto\r\n:3\r\n")
+		case words[0] == "INFO" && n <= 2:
+			io.WriteString(conn, "$21\r\nredis_version:6.2.7\r\n\r\n")
+		case words[0] == "INFO":
+			io.WriteString(conn, "-ERR syntax error\r\n")
+		default:
+			io.WriteString(conn, "+OK\r\n")
 		}
 	}
 }
