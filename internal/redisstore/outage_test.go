@@ -206,6 +206,21 @@ func TestAGrantThatHasEndedIsNotClaimed(t *testing.T) {
 	}
 }
 
+// A server of an earlier version has let somebody in: it did not note when the
+// grant ends.
+func TestAGrantOfAnEarlierVersionIsClaimed(t *testing.T) {
+	server := redistest.Start(t)
+	s, other := bare(t, server, "new"), bare(t, server, "other")
+	held := lock(t, other, "a", "k", time.Minute)
+	place := s.standsFor(t, "b", "k", "1", time.Second)
+	unlock(t, other, "a", held)
+	server.Do("HDEL", "{holdfast}:w:"+place, "ending")
+	setClock(server, 1010)
+	if answer := must(t, s, s.scripts.claim, place, "new", "1"); status(answer) != wordGone {
+		t.Errorf("b is told %q", status(answer))
+	}
+}
+
 // The next primary may not know of the last events. Who resumes after one of
 // them misses no other without a gap.
 func TestEventsThatTheNextPrimaryDoesNotKnow(t *testing.T) {

@@ -22,6 +22,6 @@ local function claim(w, server)
   else
     forget(w)
   end
-  if not lives and now >= tonumber(w.ending) then return {'gone'} end
+  if not lives and now >= tonumber(w.ending or 0) then return {'gone'} end
   return {'granted', math.max(0, math.floor((ends - now) / 1000)), unpack(versions)}
 end
