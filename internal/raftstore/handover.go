@@ -24,7 +24,7 @@ func (s *Store) handOver(ctx context.Context) error {
 // successor gives, of the voters that answer, the one whose table is the furthest.
 // Raft alone would pick one by what it has been sent, though it may have died since.
 func (s *Store) successor(ctx context.Context) (next raft.Server, ok bool) {
-	ctx, cancel := context.WithTimeout(ctx, s.options.Node.electionTimeout())
+	ctx, cancel := context.WithTimeout(ctx, min(s.options.Node.electionTimeout(), s.options.Patience/2)) // the rest is for raft
 	defer cancel()
 	var mu sync.Mutex // guards next and furthest
 	var furthest uint64

@@ -25,3 +25,22 @@ func TestALeaderHandsOverToOneThatLives(t *testing.T) {
 		})
 	}
 }
+
+// One that does not even refuse takes no more than a part of the time, however
+// long the election timeout is.
+func TestALeaderHandsOverThoughOneIsSilent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1, 3, false)
+		leader := w.leader()
+		time.Sleep(time.Second) // until all have everything
+		gone := w.nodes[(leader.index+1)%3]
+		w.cut(func(from, to int) bool { return from == gone.index || to == gone.index })
+		l := leader.living()
+		l.options.Node.ElectionTimeout = 2 * l.options.Patience
+		if err := (Leading{l.Service, l.Store}).StepDown(context.Background()); err != nil {
+			t.Error(err)
+		}
+		w.within("another one leads", func() bool { return w.leader() != leader })
+		w.end()
+	})
+}
