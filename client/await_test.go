@@ -31,7 +31,7 @@ func TestWhoAsksWritesWhatCannotGetStuck(t *testing.T) {
 		"its answer has come": {before: func(s *stream) {
 			s.calls[s.last] = &sent{}
 			s.forget(s.last)
-			s.handOut([]wire.Answer{{Head: wire.Head{ID: s.last}}})
+			s.handOut([]wire.Answer{{Head: wire.Head{ID: s.last, Status: 200}}})
 		}, itself: true},
 		"somebody writes": {before: func(s *stream) { s.writing = true }},
 		"something waits": {before: func(s *stream) { s.withdraw(s.last) }},
@@ -95,12 +95,31 @@ func TestAnAnswerToNobodyEndsTheConnection(t *testing.T) {
 	s := unconnected()
 	one, two := &sent{answer: make(chan wire.Answer, 1)}, &sent{answer: make(chan wire.Answer, 1)}
 	s.calls = map[uint64]*sent{1: one, 2: two}
-	err := s.handOut([]wire.Answer{{Head: wire.Head{ID: 1}}, {Body: []byte(`{"error":"invalid","message":"m"}`)}, {Head: wire.Head{ID: 2}}})
+	err := s.handOut([]wire.Answer{{Head: wire.Head{ID: 1, Status: 200}}, {Body: []byte(`{"error":"invalid","message":"m"}`)}, {Head: wire.Head{ID: 2}}})
 	if holdfast.ErrorCode(err) != holdfast.CodeInvalid {
 		t.Errorf("error: %v", err)
 	}
 	if len(one.answer) != 1 || len(two.answer) != 0 || s.calls[1] != nil || s.calls[2] != two {
 		t.Errorf("%d and %d answers, calls left: %v", len(one.answer), len(two.answer), s.calls)
+	}
+}
+
+// Nor is an answer without a status one: here that stands for the end of the
+// connection, or of the time.
+func TestAnAnswerWithoutStatusEndsTheConnection(t *testing.T) {
+	for _, status := range []int{0, late} {
+		s := unconnected()
+		s.writing = true
+		call := posting(wire.OpUnlock, holdfast.UnlockRequest{}, wire.AppendUnlock)
+		sent, err := s.send(call)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.handOut([]wire.Answer{{Head: wire.Head{ID: sent.id, Status: status}}}); err == nil {
+			_, trouble := s.await(t.Context(), call, sent)
+			t.Errorf("status %d is taken for an answer: %v", status, trouble)
+		}
+		s.overdue.Stop()
 	}
 }
 

@@ -416,6 +416,10 @@ func (s *stream) handOut(answers []wire.Answer) (err error) {
 			err = fmt.Errorf("it did not understand: %w", wire.ReadError(answer.Body))
 			break
 		}
+		if answer.Status <= 0 {
+			err = errors.New("an answer of it has no status")
+			break
+		}
 		call, waits := s.calls[answer.ID]
 		if waits {
 			delete(s.calls, answer.ID)
