@@ -70,7 +70,7 @@ func (s *Store) cut() error {
 		last -= min(last, newest.Index)
 	}
 	usual := s.options.trailing()
-	if err := s.reload(func(c *raft.ReloadableConfig) { c.TrailingLogs = min(usual, last/4) }); err != nil {
+	if err := s.reload(func(c *raft.ReloadableConfig) { c.TrailingLogs = min(usual, max(1, last/4)) }); err != nil {
 		return err
 	}
 	err = s.raft.Snapshot().Error()

@@ -104,6 +104,21 @@ func TestACutThatFailsIsTriedAgain(t *testing.T) {
 	}
 }
 
+// A log may count as grown though a snapshot has just come from another node. A
+// part of it stays: if all had to go and could not, raft would not answer.
+func TestACutLeavesAPartOfTheLog(t *testing.T) {
+	s := openSmall(t, t.TempDir(), 0)
+	fill(t, s, "", 5)
+	for range 2 {
+		if err := s.cut(); err != nil {
+			t.Fatal(err)
+		}
+		if _, entries := size(t, s); entries == 0 {
+			t.Error("nothing is left")
+		}
+	}
+}
+
 func TestALogThatGrewBeforeARestartIsCut(t *testing.T) {
 	dir := t.TempDir()
 	s := openSmall(t, dir, 0)
