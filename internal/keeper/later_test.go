@@ -217,3 +217,28 @@ func TestAGrantThatIsToldLateTellsWhatIsLeft(t *testing.T) {
 		})
 	}
 }
+
+// What it was granted first, and of which nothing was left, has not been told.
+func TestAGrantThatIsAskedForAgainIsTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t)
+		defer func() { p.Stop(); p.Wait() }()
+		ctx, end := context.WithCancelCause(t.Context())
+		answer := p.ask(ctx, time.Second)
+		p.before(func(cmd *table.Command) error {
+			switch cmd.Op {
+			case table.Cancel:
+				p.keeper.Apply(freeing())
+				time.Sleep(time.Hour)
+			case table.Lock:
+				p.first.Store(nil)
+				end(holdfast.Unavailable(nil, "the server is stopping"))
+			}
+			return nil
+		})
+		a := <-answer
+		if got := p.Stats().Holds; a.err == nil || got != 0 {
+			t.Errorf("answer: %v, %v; %d holds", a.Grant, a.err, got)
+		}
+	})
+}

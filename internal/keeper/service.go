@@ -172,6 +172,9 @@ func (s *Service) await(ctx context.Context, c *call, end time.Time) (_ holdfast
 	switch {
 	case granted && !left:
 		exp := remaining(c.until) // it may have had to leave first, which takes a while
+		if exp == 0 {
+			s.keeper.undo(c.grant.UID, c.grant.Tokens) // nobody is told; what is there still is asked for again
+		}
 		return holdfast.Grant{Tokens: slices.Clone(c.grant.Tokens), Exp: exp}, exp == 0, nil
 	case granted:
 		return holdfast.Grant{}, false, s.unheard(ctx, c.grant.UID, c.grant.Tokens)
