@@ -121,16 +121,18 @@ func ValidKeys(keys []string) error {
 
 // ValidKey answers CodeInvalid unless key can be locked: 1 to MaxKey bytes
 // of UTF-8 without control characters.
-func ValidKey(key string) error {
+func ValidKey(key string) error { return validKey("keys", key) }
+
+func validKey(field, key string) error {
 	switch {
 	case key == "":
-		return Invalid("keys: a key must not be empty")
+		return Invalid("%s: a key must not be empty", field)
 	case len(key) > MaxKey:
-		return Invalid("keys: a key of %d bytes; at most %d are allowed", len(key), MaxKey)
+		return Invalid("%s: a key of %d bytes; at most %d are allowed", field, len(key), MaxKey)
 	case !utf8.ValidString(key):
-		return Invalid("keys: a key is not valid UTF-8")
+		return Invalid("%s: a key is not valid UTF-8", field)
 	case hasControl(key):
-		return Invalid("keys: key %q contains a control character", key)
+		return Invalid("%s: key %q contains a control character", field, key)
 	}
 	return nil
 }
@@ -170,7 +172,7 @@ func validTokens(tokens []Token) error {
 		return Invalid("tokens: %d tokens; at most %d can be given at once", len(tokens), MaxKeys)
 	}
 	for _, token := range tokens {
-		if err := ValidKey(token.Key); err != nil {
+		if err := validKey("tokens", token.Key); err != nil {
 			return err
 		}
 	}

@@ -50,6 +50,9 @@ func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 		{"a version of a wrong type", "/unlock", fmt.Sprintf(`{"uid":"u","tokens":[{"key":"held","version":"%d"}]}`, held), "tokens[0].version: "},
 		{"one bad token among good ones", "/unlock", `{"uid":"u","tokens":[` + token + `,{"key":"held"}]}`, "tokens[1].version: "},
 
+		{"a token without a name", "/unlock", `{"uid":"u","tokens":[` + token + `,{"key":"","version":1}]}`, "tokens: a key must not be empty"},
+		{"a token of no key", "/extend", `{"uid":"u","tokens":[` + token + `,{"key":"a\u0000b","version":1}]}`, "tokens: key "},
+
 		{"no uid", "/lock", `{"keys":"a"}`, "uid: is missing"},
 		{"no keys", "/lock", `{"uid":"u"}`, "keys: is missing"},
 		{"no tokens", "/unlock", `{"uid":"u"}`, "tokens: is missing"},
@@ -197,6 +200,7 @@ func TestEveryLimitHoldsToTheByte(t *testing.T) {
 		{"keys", holdfast.MaxKeys, "POST", "/lock", func(n int) string { return `{"uid":"u","keys":` + keys(n) + `}` }, "keys: 257 different keys"},
 		{"keys to check", holdfast.MaxKeys, "POST", "/check", func(n int) string { return `{"keys":` + keys(n) + `}` }, "keys: 257 keys"},
 		{"tokens", holdfast.MaxKeys, "POST", "/unlock", func(n int) string { return `{"uid":"u","tokens":` + tokens(n) + `}` }, "tokens: 257 tokens"},
+		{"key of a token", holdfast.MaxKey, "POST", "/unlock", func(n int) string { return `{"uid":"u","tokens":[{"key":"` + text(n) + `","version":1}]}` }, "tokens: a key of 513 bytes"},
 		{"tokens to extend", holdfast.MaxKeys, "POST", "/extend", func(n int) string { return `{"uid":"u","tokens":` + tokens(n) + `}` }, "tokens: 257 tokens"},
 		{"version", holdfast.VersionEnd - 1, "POST", "/unlock", func(n int) string { return fmt.Sprintf(`{"uid":"u","tokens":[{"key":"a","version":%d}]}`, n) }, "tokens[0].version: "},
 		{"exp", 86_400_000, "POST", "/lock", func(n int) string { return fmt.Sprintf(`{"uid":"u","keys":"a","mode":"shared","exp":%d}`, n) }, "exp: "},

@@ -162,7 +162,7 @@ func invalidUnlock(c *scene) {
 		"tokens: too many": {UID: c.name("a"), Tokens: c.manyTokens(holdfast.MaxKeys + 1)},
 	}
 	for what, name := range badNames {
-		cases["key: "+what] = holdfast.UnlockRequest{UID: c.name("a"), Tokens: []holdfast.Token{x, {Key: name, Version: x.Version}}}
+		cases["tokens: "+what] = holdfast.UnlockRequest{UID: c.name("a"), Tokens: []holdfast.Token{x, {Key: name, Version: x.Version}}}
 	}
 	c.nothingChanges(func() {
 		for what, req := range cases {
@@ -187,7 +187,7 @@ func invalidExtend(c *scene) {
 		"tokens: too many": {Exp: time.Hour, UID: c.name("a"), Tokens: c.manyTokens(holdfast.MaxKeys + 1)},
 	}
 	for what, name := range badNames {
-		cases["key: "+what] = holdfast.ExtendRequest{
+		cases["tokens: "+what] = holdfast.ExtendRequest{
 			Exp: time.Hour, UID: c.name("a"), Tokens: []holdfast.Token{x, {Key: name, Version: x.Version}},
 		}
 	}
