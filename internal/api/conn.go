@@ -50,12 +50,16 @@ type conn struct {
 
 	mu      sync.Mutex // guards the rest
 	reading bool       // a read is under way
+	ahead   []byte     // what has been read already, see watch
 	wanted  time.Time  // the deadline for reading that was asked for
 	armed   time.Time  // and the one that is set
 }
 
 // longAgo is before all deadlines but those that mean: now.
 var longAgo = time.Unix(0, 0).AddDate(1, 0, 0)
+
+// mostAhead is how many bytes a connection reads ahead while its request runs.
+const mostAhead = 16 << 10
 
 // Read reads into p, until the deadline that was asked for.
 func (c *conn) Read(p []byte) (int, error) {
@@ -66,6 +70,49 @@ func (c *conn) Read(p []byte) (int, error) {
 	if !c.wanted.IsZero() && c.wanted.Before(longAgo) {
 		return 0, os.ErrDeadlineExceeded
 	}
+	if len(p) == 1 && c.wanted.IsZero() { // that read: all others have a deadline, or more room
+		return c.watch(p)
+	}
+	if len(c.ahead) > 0 {
+		return c.take(p), nil
+	}
+	return c.read(p)
+}
+
+// watch waits for the client to go away while its request runs. net/http would
+// look no further than to the first byte that a client sends behind its request,
+// and never miss one that goes after that. So what comes is kept for the reads
+// to come, as long as there is room for it.
+func (c *conn) watch(p []byte) (int, error) {
+	next := p
+	for len(c.ahead) < mostAhead {
+		n, err := c.read(next)
+		c.ahead = append(c.ahead, next[:n]...)
+		if err != nil {
+			return 0, err
+		}
+		if !c.wanted.IsZero() {
+			return 0, os.ErrDeadlineExceeded
+		}
+		if len(next) == 1 {
+			next = make([]byte, 512)
+		}
+		next = next[:min(len(next), mostAhead-len(c.ahead))]
+	}
+	return c.take(p), nil
+}
+
+// take gives what was read ahead.
+func (c *conn) take(p []byte) int {
+	n := copy(p, c.ahead)
+	if c.ahead = c.ahead[n:]; len(c.ahead) == 0 {
+		c.ahead = nil
+	}
+	return n
+}
+
+// read reads from the connection itself.
+func (c *conn) read(p []byte) (int, error) {
 	err := c.arm()
 	for err == nil {
 		var n int

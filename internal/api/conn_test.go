@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -81,6 +82,65 @@ func TestReadDeadlines(t *testing.T) {
 				}
 				if n, err := on.Read(buffer); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) != c.end {
 					t.Fatalf("%d, %v after %v", n, err, time.Since(began))
+				}
+			})
+		})
+	}
+}
+
+// While a request runs, what its client sends is read ahead, so that its going is
+// noticed; nothing of that is lost, whatever ends it.
+func TestReadingAhead(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		sent  int
+		close bool  // after that, it goes
+		end   error // of the watch
+	}{
+		{"it goes at once", 0, true, io.EOF},
+		{"it goes after a byte", 1, true, io.EOF},
+		{"it goes after some", 5000, true, io.EOF},
+		{"it goes with room for one more", mostAhead - 1, true, io.EOF},
+		{"it sends as much as there is room for", mostAhead, true, nil},
+		{"it sends more", mostAhead + 5000, true, nil},
+		{"it stays", 0, false, os.ErrDeadlineExceeded},
+		{"it stays after a byte", 1, false, os.ErrDeadlineExceeded},
+		{"it stays after some", mostAhead - 1, false, os.ErrDeadlineExceeded},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				near, far := net.Pipe()
+				defer near.Close()
+				defer far.Close()
+				sent := make([]byte, c.sent)
+				for i := range sent {
+					sent[i] = byte(i / 3)
+				}
+				go func() {
+					far.Write(sent)
+					if c.close {
+						far.Close()
+					}
+				}()
+				on := &conn{Conn: near}
+				time.AfterFunc(time.Second, func() { on.SetReadDeadline(time.Unix(1, 0)) }) // as net/http does
+				first := make([]byte, 1)
+				n, err := on.Read(first)
+				if !errors.Is(err, c.end) || n != 0 && err != nil || n != 1 && err == nil {
+					t.Fatalf("%d, %v; want %v", n, err, c.end)
+				}
+				got := first[:n]
+				if !c.close {
+					if err := on.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				rest, err := io.ReadAll(on)
+				if c.close && err != nil || !c.close && !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("in the end: %v", err)
+				}
+				if got = append(got, rest...); !bytes.Equal(got, sent) {
+					t.Errorf("sent %d bytes, got %d, or others", len(sent), len(got))
 				}
 			})
 		})

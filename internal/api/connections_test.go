@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -124,6 +125,52 @@ func TestAPipelineIsAnsweredInOrder(t *testing.T) {
 		if _, err := io.Copy(io.Discard, response.Body); err != nil || response.StatusCode != want {
 			t.Fatalf("%d, %v; want %d", response.StatusCode, err, want)
 		}
+	}
+}
+
+// A client that has sent more behind its request, and goes, leaves the line as
+// any other (rule 9).
+func TestWhoHasSentMoreLeavesTheLineToo(t *testing.T) {
+	check := post("/check", `{"keys":"a"}`)
+	for _, more := range []string{"\r\n", check, check[:9], strings.Repeat(check, 20), strings.Repeat("x", mostAhead-1)} {
+		plain, secured := open(t), openSecured(t, tls.NoClientCert, Options{})
+		for _, s := range []*site{plain, secured.site} {
+			conn := s.dial()
+			if s == secured.site {
+				conn.Conn = tls.Client(conn.Conn, secured.config("", "http/1.1"))
+			}
+			s.lock("u", "a")
+			conn.send(post("/lock", `{"uid":"w","keys":"a","wait":3600000}`))
+			s.inLine("a", "w")
+			conn.send(more)
+			conn.Close()
+			s.inLine("a")
+		}
+	}
+}
+
+// What a client sends while its request stands in line is answered after it,
+// however much that is.
+func TestAPipelineBehindAWaiterIsAnsweredInOrder(t *testing.T) {
+	s := open(t)
+	for _, spaces := range []int{0, 5000, mostAhead, 5 * mostAhead} {
+		version := s.lock("u", "a")
+		conn := s.dial()
+		conn.send(post("/lock", `{"uid":"w","keys":"a","wait":3600000,"exp":3600000}`))
+		s.inLine("a", "w")
+		conn.send(post("/check", strings.Repeat(" ", spaces)+`{"keys":"a"}`) + post("/check", `{"keys":"b"}`))
+		s.unlock("u", "a", version)
+		reader := bufio.NewReader(conn)
+		for _, want := range []string{`"exp":`, `{"locked":true}`, `{"locked":false}`} {
+			response, err := http.ReadResponse(reader, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if body, err := io.ReadAll(response.Body); err != nil || response.StatusCode != 200 || !strings.Contains(string(body), want) {
+				t.Fatalf("%d %s, %v; want %s", response.StatusCode, body, err, want)
+			}
+		}
+		s.ask("DELETE", "/locks/a", "").is(200)
 	}
 }
 
