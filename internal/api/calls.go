@@ -71,7 +71,7 @@ func (h *Handler) lock(ctx context.Context, from *stream, body *wire.Request, ou
 	case err != nil:
 		return out, nil, err
 	case wait == nil:
-		h.ties.lives(from, body.Bind, req.UID, grant.Tokens, req.Exp)
+		h.ties.lives(from, body.Bind, req.UID, grant.Tokens, max(req.Exp, grant.Exp))
 		return wire.AppendGrant(out, grant), nil, nil
 	}
 	bind := body.Bind
@@ -86,7 +86,7 @@ func (h *Handler) lock(ctx context.Context, from *stream, body *wire.Request, ou
 		if err != nil {
 			return out, err
 		}
-		h.ties.lives(from, bind, req.UID, grant.Tokens, req.Exp)
+		h.ties.lives(from, bind, req.UID, grant.Tokens, max(req.Exp, grant.Exp))
 		return wire.AppendGrant(out, grant), nil
 	}, nil
 }
@@ -116,7 +116,7 @@ func (h *Handler) extend(ctx context.Context, from *stream, body *wire.Request, 
 	if err != nil {
 		return out, err
 	}
-	h.ties.lives(from, body.Bind, req.UID, extension.Tokens, req.Exp)
+	h.ties.lives(from, body.Bind, req.UID, extension.Tokens, max(req.Exp, extension.Exp))
 	h.ties.ended(req.UID, extension.Lost)
 	return wire.AppendExtension(out, extension), nil
 }

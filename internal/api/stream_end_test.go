@@ -392,6 +392,39 @@ func TestWhatHappensToBoundHoldsIsForgotten(t *testing.T) {
 	}
 }
 
+// Asking for a hold again, or extending it, never makes its life shorter; so it
+// stays bound, however short the exp was.
+func TestBoundHoldsThatAreAskedForAgainStayBound(t *testing.T) {
+	s := open(t)
+	s.server.handler.ties.grace = time.Millisecond
+	count := &s.server.handler.ties.count
+	c := s.socket()
+	ask := func(request string) {
+		t.Helper()
+		c.send(request)
+		c.next().is(200)
+	}
+	ask(bound("u", "a", longBound))
+	ask(`{"id":1,"op":"lock","uid":"u","keys":"a","exp":1}`)
+	ask(`{"id":1,"op":"lock","uid":"u","keys":["b","c"],"exp":3600000,"bind":true}`)
+	ask(`{"id":1,"op":"extend","uid":"u","exp":1}`)
+	ask(`{"id":1,"op":"lock","uid":"u","keys":"d","mode":"shared","exp":3600000,"bind":true}`)
+	ask(`{"id":1,"op":"lock","uid":"u","keys":"d","exp":1,"bind":true}`) // another version
+	for i := range 1100 {                                                // and now those that have ended are forgotten
+		ask(fmt.Sprintf(`{"id":1,"op":"lock","uid":"w","keys":"%d","exp":1,"bind":true}`, i))
+	}
+	if n := count.Load(); n > 1000 {
+		t.Fatalf("nothing was forgotten: %d are tied", n)
+	}
+	c.Close()
+	until(t, func() string {
+		if locked, _ := s.service.Check(t.Context(), []string{"a", "b", "c", "d"}); locked {
+			return "one is held"
+		}
+		return ""
+	})
+}
+
 // A message of 12 KB can carry as many requests as are allowed in one. What it
 // took to read them is not kept for a connection that may be idle for days.
 func TestAnIdleConnectionKeepsLittle(t *testing.T) {

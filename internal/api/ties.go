@@ -46,18 +46,22 @@ func newTies(service holdfast.Service, options Options) *ties {
 	return t
 }
 
-// lives notes that holds were granted or extended, and live for exp.
+// lives notes that holds were granted or extended, and live for exp at least: a
+// life that began before may be longer.
 func (t *ties) lives(from *stream, bind bool, uid string, tokens []holdfast.Token, exp time.Duration) {
 	if !bind && t.count.Load() == 0 {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	end := time.Now().Add(exp)
+	now := time.Now()
 	for _, token := range tokens {
-		hold := tie{uid, token}
+		hold, end := tie{uid, token}, now.Add(exp)
 		before, was := t.holds[hold]
 		if was {
+			if longer := before.tied[hold]; longer.After(end) {
+				end = longer
+			}
 			t.cut(before, hold)
 		}
 		if from != nil && (was || bind) {
