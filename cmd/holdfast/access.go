@@ -36,14 +36,16 @@ func (c *serveCommand) keyring(ctx context.Context, log *slog.Logger) (*auth.Key
 		return nil, usageError(err.Error())
 	}
 	ring := auth.NewKeyring(file)
-	go reload.Watch(ctx, func() {
+	go reload.Watch(ctx, func() error {
 		file, err := readAuthFile(path)
 		if err != nil {
-			log.Error("the changed auth file cannot be used; the one before goes on to count", "error", err)
-			return
+			return err
 		}
 		ring.Use(file)
 		log.Info("the auth file has changed", "tokens", len(file.Entries))
+		return nil
+	}, func(err error) {
+		log.Error("the changed auth file cannot be used; the one before goes on to count", "error", err)
 	}, path)
 	return ring, nil
 }
@@ -88,12 +90,14 @@ func (c *serveCommand) tls(ctx context.Context, log *slog.Logger) (*tls.Config, 
 
 // follow lets a source go on with changed files until ctx ends.
 func follow(ctx context.Context, log *slog.Logger, what string, source *certs.Source) {
-	go reload.Watch(ctx, func() {
+	go reload.Watch(ctx, func() error {
 		if err := source.Reload(); err != nil {
-			log.Error("the changed "+what+" cannot be used; those before go on to count", "error", err)
-			return
+			return err
 		}
 		log.Info("the " + what + " have changed")
+		return nil
+	}, func(err error) {
+		log.Error("the changed "+what+" cannot be used; those before go on to count", "error", err)
 	}, source.Files()...)
 }
 

@@ -12,11 +12,14 @@ import (
 const every = time.Second
 
 // Watch calls changed, from one goroutine, each time that one of the files is
-// another one than before: replaced, or written to. Files that changed
-// together may be seen one after the other, so what does not fit together yet
-// is no reason to give up. It returns when ctx ends.
-func Watch(ctx context.Context, changed func(), files ...string) {
+// another one than before: replaced, or written to. While that gives an error,
+// failed is told, once of the same one, and changed is called again each time
+// that the files are looked at: files that changed together may be seen one
+// after the other, and one that could not be read may look the same when it
+// can. It returns when ctx ends.
+func Watch(ctx context.Context, changed func() error, failed func(error), files ...string) {
 	seen := look(files)
+	trouble := ""
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
@@ -25,9 +28,18 @@ func Watch(ctx context.Context, changed func(), files ...string) {
 		case <-ctx.Done():
 			return
 		}
-		if now := look(files); !same(seen, now) {
-			seen = now
-			changed()
+		now := look(files)
+		if trouble == "" && same(seen, now) {
+			continue
+		}
+		seen = now
+		err := changed()
+		switch {
+		case err == nil:
+			trouble = ""
+		case err.Error() != trouble:
+			trouble = err.Error()
+			failed(err)
 		}
 	}
 }

@@ -2,8 +2,10 @@ package reload
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,7 +27,7 @@ func TestChangesAreNoticed(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			Watch(ctx, func() { changes++ }, one, two)
+			Watch(ctx, func() error { changes++; return nil }, nil, one, two)
 		}()
 		for _, step := range []struct {
 			name   string
@@ -69,5 +71,35 @@ func TestChangesAreNoticed(t *testing.T) {
 		}
 		stop()
 		<-done
+	})
+}
+
+// What is in the way of a changed file may go without changing the file: a
+// permission, or too many open files. A token that was revoked must not count
+// until somebody changes the file once more.
+func TestAChangeThatFailsIsTriedAgain(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		var told []string
+		tried, outcomes := 0, []error{errors.New("one"), errors.New("one"), errors.New("two"), errors.New("two"), nil}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			Watch(ctx,
+				func() error { tried++; return outcomes[tried-1] },
+				func(err error) { told = append(told, err.Error()) },
+				file)
+		}()
+		synctest.Wait()
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * every)
+		stop()
+		<-done
+		if tried != len(outcomes) || !slices.Equal(told, []string{"one", "two"}) {
+			t.Errorf("tried %d times, told %q", tried, told)
+		}
 	})
 }
