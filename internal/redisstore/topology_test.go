@@ -229,6 +229,11 @@ func TestURLs(t *testing.T) {
 		"redis+cluster://a/1":                               "error: no database but 0",
 		"redis://h?timeout=3":                               `error: not known here: "timeout"`,
 		"redis://user:sec%ret@h":                            "error: special characters",
+		"redis://user:sec/ret@h":                            "error: special characters",
+		"redis://user:1/sec@h":                              "error: special characters",
+		"redis://user:1?sec@h":                              "error: special characters",
+		"redis://user:p@1/sec@h":                            "error: special characters",
+		"redis+sentinel://u:1/sec?ret@h/main":               "error: special characters",
 		"rediss://h?skip_verify=perhaps":                    "error: true or false",
 	} {
 		option, err := parseURL(url)

@@ -17,6 +17,8 @@ import (
 // beside listening to what they say.
 const sentinelRefresh = 2 * time.Second
 
+var errSpecial = errors.New("the Redis URL cannot be read; write special characters in user name and password as %XX")
+
 // parseURL reads the forms that docs/redis.md lists:
 //
 //	redis://[user:password@]host[:port][/database]
@@ -41,13 +43,17 @@ func parseURL(text string) (rueidis.ClientOption, error) {
 		authority = rest[:i]
 	}
 	rest = rest[len(authority):]
+	if strings.Contains(rest, "@") {
+		// The authority ended within a password, and what follows would show the rest.
+		return option, errSpecial
+	}
 	userinfo, hosts := "", authority
 	if i := strings.LastIndex(authority, "@"); i >= 0 {
 		userinfo, hosts = authority[:i+1], authority[i+1:]
 	}
 	u, err := url.Parse(base + "://" + userinfo + "host" + rest)
 	if err != nil {
-		return option, errors.New("the Redis URL cannot be read; write special characters in user name and password as %XX")
+		return option, errSpecial
 	}
 	if u.User != nil {
 		option.Username = u.User.Username()
