@@ -326,3 +326,24 @@ func TestEventsEndWhenTheTokenIsRevoked(t *testing.T) {
 		t.Errorf("got %q, %v", rest, err)
 	}
 }
+
+// Who takes the state away is written down by name, also if the token is
+// revoked while that goes on.
+func TestWhoIsRevokedMeanwhileIsAuditedByName(t *testing.T) {
+	var log logged
+	file := new(auth.File)
+	token, hash := auth.NewToken()
+	if err := file.Add(auth.Entry{Name: "ops", SHA256: hash, Grants: []auth.Grant{{Prefix: "", Verbs: auth.Admin}}}); err != nil {
+		t.Fatal(err)
+	}
+	ring := auth.NewKeyring(file)
+	s := openOver(t, openStore(t), Options{Keyring: ring, Logger: log.logger(), Backup: func(_ context.Context, w io.Writer) error {
+		ring.Use(new(auth.File))
+		_, err := io.WriteString(w, "all")
+		return err
+	}})
+	s.ask("GET", "/backup", "", "Authorization", "Bearer "+token).is(200)
+	if by, _ := log.soon(t, "audit", 1)[0]["by"].(map[string]any); by["name"] != "ops" {
+		t.Errorf("by %v", by)
+	}
+}

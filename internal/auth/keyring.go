@@ -67,6 +67,7 @@ func (e *entries) token(hash *[sha256.Size]byte) *entry {
 // began. It keeps by what they were known, not what they might do then.
 type Caller struct {
 	ring        *Keyring
+	name        string
 	hash        [sha256.Size]byte
 	certificate string
 }
@@ -74,19 +75,26 @@ type Caller struct {
 // Token gives the caller with a bearer token; nil if nobody has it.
 func (k *Keyring) Token(token string) *Caller {
 	c := &Caller{ring: k, hash: sha256.Sum256([]byte(token))}
-	if c.entry() == nil {
-		return nil
-	}
-	return c
+	return c.known()
 }
 
 // Certificate gives the caller with a client certificate of that common name,
 // which somebody must have verified; nil if nobody has it.
 func (k *Keyring) Certificate(name string) *Caller {
-	c := &Caller{ring: k, certificate: name}
-	if name == "" || c.entry() == nil {
+	if name == "" {
 		return nil
 	}
+	c := &Caller{ring: k, certificate: name}
+	return c.known()
+}
+
+// known gives c, which knows its name from then on; nil if nobody does.
+func (c *Caller) known() *Caller {
+	e := c.entry()
+	if e == nil {
+		return nil
+	}
+	c.name = e.Name
 	return c
 }
 
@@ -99,13 +107,9 @@ func (c *Caller) entry() *entry {
 	return current.token(&c.hash)
 }
 
-// Name is the caller's name, or "" if it is not known any more.
-func (c *Caller) Name() string {
-	if e := c.entry(); e != nil {
-		return e.Name
-	}
-	return ""
-}
+// Name is the caller's name, as it was then: what somebody has done is theirs,
+// also when they are not known any more.
+func (c *Caller) Name() string { return c.name }
 
 // Service says whether the caller may do one of the verbs to the service as a
 // whole; of List that means: on every key. It answers CodeForbidden if not.
