@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"holdfast/internal/auth"
@@ -39,9 +40,13 @@ func readAuthFile(path string) (*auth.File, error) {
 
 // edit changes the file in one step, as whoever reads it sees it. Two edits at
 // a time exclude each other: the new file is written beside the old one under
-// a name that only one can have.
+// a name that only one can have. It stays that of its owner: the service, of
+// which an administrator edits it, must be able to read it.
 func (a *authFile) edit(change func(*auth.File) error) (err error) {
 	path := string(a.AuthFile)
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
 	beside := path + ".new"
 	next, err := os.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
@@ -59,6 +64,9 @@ func (a *authFile) edit(change func(*auth.File) error) (err error) {
 	file, mode, err := new(auth.File), fs.FileMode(0o600), error(nil)
 	if info, there := os.Stat(path); there == nil {
 		mode = info.Mode().Perm()
+		if err = giveTo(next, info); err != nil {
+			return fmt.Errorf("--auth-file: it would not be its owner's any more: %w", err)
+		}
 		file, err = a.read()
 	}
 	if err != nil {
