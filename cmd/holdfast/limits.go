@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -24,7 +25,7 @@ type limitSettings struct {
 	MaxHeader                count         `group:"limits" placeholder:"BYTES" variable:"MAX_HEADER" help:"Bytes in the header of a request; without it 65536, the least is 8192."`
 	HeaderTimeout            time.Duration `group:"limits" default:"10s" placeholder:"DURATION" variable:"HEADER_TIMEOUT" help:"For a client to send a header, and to agree on TLS; without it 10s."`
 	RequestTimeout           time.Duration `group:"limits" default:"10s" placeholder:"DURATION" variable:"REQUEST_TIMEOUT" help:"For a client to send a whole request; without it 10s."`
-	MaxConnections           count         `group:"limits" placeholder:"N" variable:"MAX_CONNECTIONS" help:"Connections."`
+	MaxConnections           count         `group:"limits" placeholder:"N" variable:"MAX_CONNECTIONS" help:"Connections; without it, what the limit on open files leaves beside the files of the store."`
 	MaxConnectionsPerAddress count         `group:"limits" placeholder:"N" variable:"MAX_CONNECTIONS_PER_ADDRESS" help:"Connections from one address."`
 	MaxStreamsPerAddress     count         `group:"limits" placeholder:"N" variable:"MAX_STREAMS_PER_ADDRESS" help:"Connections of /stream and /events from one address."`
 	MaxStreamRate            count         `group:"limits" placeholder:"N" variable:"MAX_STREAM_RATE" help:"Requests a second on one connection of /stream."`
@@ -46,6 +47,9 @@ func (l *limitSettings) ofServer() (api.Limits, error) {
 		Connections: int(l.MaxConnections), ConnectionsOfAddress: int(l.MaxConnectionsPerAddress),
 		StreamsOfAddress: int(l.MaxStreamsPerAddress), RequestsPerSecond: int(l.MaxStreamRate), UnderWay: int(l.MaxUnderWay),
 		Header: int(l.MaxHeader), HeaderTime: l.HeaderTimeout, RequestTime: l.RequestTimeout,
+	}
+	if limits.Connections == 0 {
+		limits.Connections = connectionsWithin(openFiles())
 	}
 	for _, most := range []struct {
 		name        string
@@ -71,6 +75,17 @@ func (l *limitSettings) ofServer() (api.Limits, error) {
 		}
 	}
 	return limits, nil
+}
+
+// connectionsWithin is for how many connections there is room when so many files
+// may be open; zero is no limit. Idle connections must not take from the store
+// the files without which it cannot go on, nor from the nodes their connections.
+func connectionsWithin(files uint64) int {
+	const kept = 256
+	if files > math.MaxInt32 {
+		return 0
+	}
+	return int(files - min(kept, files/2))
 }
 
 // minHeader is what proxies and browsers may well need.

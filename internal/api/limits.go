@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -112,15 +113,17 @@ type countedListener struct {
 	net.Listener
 	census *census
 	plain  bool // who is refused can be told so without TLS
+	log    *slog.Logger
 
 	telling chan struct{} // has room for as many as may be told at once
+	last    time.Time     // when somebody who was turned away was logged
 }
 
-func newCounted(l net.Listener, census *census, plain bool) net.Listener {
+func newCounted(l net.Listener, census *census, plain bool, log *slog.Logger) net.Listener {
 	if census == nil {
 		return l
 	}
-	return &countedListener{l, census, plain, make(chan struct{}, 64)}
+	return &countedListener{Listener: l, census: census, plain: plain, log: log, telling: make(chan struct{}, 64)}
 }
 
 // Accept waits for the next connection that is let in.
@@ -141,6 +144,10 @@ func (l *countedListener) Accept() (net.Conn, error) {
 // turnAway closes a connection. As long as they are not too many, it says why,
 // and waits for a moment that the client has read it.
 func (l *countedListener) turnAway(c net.Conn, tooMany string) {
+	if now := time.Now(); now.Sub(l.last) >= time.Minute {
+		l.last = now
+		l.log.Warn("connections are turned away", "address", c.RemoteAddr().String(), "reason", tooMany)
+	}
 	select {
 	case l.telling <- struct{}{}:
 	default:

@@ -71,7 +71,8 @@ func TestConnectionsAreLimited(t *testing.T) {
 		"connections: 3 are open":                 {Connections: 3},
 		"connections: 3 of your address are open": {ConnectionsOfAddress: 3},
 	} {
-		s := limited(t, limits)
+		var log logged
+		s := openOver(t, openStore(t), Options{Limits: limits, Logger: log.logger()})
 		var open []*raw
 		for range 3 {
 			conn := s.dial()
@@ -105,6 +106,10 @@ func TestConnectionsAreLimited(t *testing.T) {
 			}
 			return ""
 		})
+		// However many are turned away, the log is not filled with them.
+		if line := log.soon(t, "connections are turned away", 1)[0]; "connections: "+line["reason"].(string) != name+"; more are not allowed" {
+			t.Errorf("%v", line)
+		}
 	}
 }
 

@@ -19,7 +19,7 @@ var Protocols = []string{"h2", "http/1.1"}
 // ServeTLS is Serve over TLS, with HTTP/2. The config should offer Protocols.
 func (s *Server) ServeTLS(l net.Listener, config *tls.Config) error {
 	s.http.TLSConfig = &tls.Config{NextProtos: Protocols} // for net/http to know that it shall speak HTTP/2
-	l = newCounted(l, s.connections, false)
+	l = newCounted(l, s.connections, false, s.handler.options.Logger)
 	return s.serve(newSecureListener(l, config, &s.handler.options))
 }
 

@@ -56,7 +56,7 @@ func NewServer(handler *Handler) *Server {
 // Serve answers what comes to l until Shutdown, and then returns nil.
 // Requests may still be running at that moment: wait for Shutdown.
 func (s *Server) Serve(l net.Listener) error {
-	return s.serve(listener{newCounted(l, s.connections, true), s.handler.options.Limits.Header})
+	return s.serve(listener{newCounted(l, s.connections, true, s.handler.options.Logger), s.handler.options.Limits.Header})
 }
 
 // serve answers what comes to l, whose connections look after themselves.
