@@ -90,6 +90,11 @@ func openDir(options Options) (_ storage, err error) {
 	if torn > 0 {
 		options.Logger.Warn("the log ends in a write that a crash has cut off; it was never answered, and is left out", "bytes", torn)
 	}
+	// Made by the library, everybody on the machine could read it.
+	if err := os.MkdirAll(filepath.Join(options.Dir, "snapshots"), 0o700); err != nil {
+		log.Close()
+		return storage{}, fmt.Errorf("the data directory cannot be made: %w", err)
+	}
 	snapshots, err := raft.NewFileSnapshotStoreWithLogger(options.Dir, 2, raftLogger(options.Logger))
 	if err != nil {
 		log.Close()

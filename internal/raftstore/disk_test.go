@@ -350,3 +350,33 @@ func TestNobodyIsLeftInLineByAStalledDisk(t *testing.T) {
 	}
 	until(t, func() bool { return s.Stats().Waiters == 0 })
 }
+
+// What is locked, by whom and why is nobody's business who has an account on
+// the machine, also when the data directory was there and is open to all.
+func TestOnlyTheOwnerReadsTheState(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, dir)
+	lock(t, s, holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("a"), Exp: time.Hour})
+	if err := s.raft.Snapshot().Error(); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s: %v", entry.Name(), info.Mode())
+		}
+	}
+	if len(entries) < 3 {
+		t.Errorf("only %v", entries)
+	}
+}
