@@ -64,9 +64,12 @@ function askForToken(again) {
   return new Promise((resolve) => {
     $("token-form").onsubmit = (event) => {
       event.preventDefault();
-      $("token").close();
-      resolve($("token-text").value);
+      const given = $("token-text").value.trim();
       $("token-text").value = "";
+      // What no header can carry would be kept, and no server could refuse it.
+      if (!/^[!-~]+$/.test(given)) return say($("token-wrong"), "This is not all of the token, or not it alone.");
+      $("token").close();
+      resolve(given);
     };
   });
 }
