@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"errors"
 	"log/slog"
 	"net/http"
 
@@ -39,9 +40,14 @@ func (h *Handler) backup(x *exchange) error {
 // before can still be refused.
 type late struct{ x *exchange }
 
+var errGone = errors.New("the client has gone")
+
 func (l late) Write(b []byte) (int, error) {
 	if !l.x.answered() {
 		l.x.stream(typeBytes)
 	}
-	return l.x.writer.Write(b)
+	if !endless(l).send(b) {
+		return 0, errGone
+	}
+	return len(b), nil
 }

@@ -20,6 +20,8 @@ func calling(op wire.Op, allowed wire.Fields) func(*Handler, *exchange) error {
 		defer release()
 		var rest rest
 		if x.out, rest, err = h.do(ctx, nil, op, &body, x.out); rest != nil {
+			x.late = true
+			x.giveTime(0)
 			x.out, err = rest(ctx, x.out)
 		}
 		return err

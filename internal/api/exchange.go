@@ -42,6 +42,7 @@ type exchange struct {
 	out []byte // the body of the answer, appended to by the call
 
 	contentType []string
+	late        bool // the answer may come long after the request
 
 	began     time.Time // when the request came
 	route     *route    // nil until it is found
@@ -81,13 +82,37 @@ func (x *exchange) write(status int) {
 		header.Set("Content-Length", strconv.Itoa(len(x.out)))
 	}
 	x.begin(status)
+	if x.late {
+		x.giveTime(writeTimeout)
+		defer x.giveTime(0)
+		defer x.flush()
+	}
 	_, _ = x.writer.Write(x.out) // an error means that the client has gone
 }
+
+func (x *exchange) flush() bool { return http.NewResponseController(x.writer).Flush() == nil }
 
 // begin sends the header. From then on there is no other answer.
 func (x *exchange) begin(status int) {
 	x.status = status
 	x.writer.WriteHeader(status)
+}
+
+// giveTime says how long a client of HTTP/2 has to take what is written next;
+// zero is no limit. It can read, and yet take nothing of an answer by giving it
+// no window, of which the deadline of the connection knows nothing. Until this
+// is called, the WriteTimeout of the server counts, from the request on. A limit
+// must be taken back once what was written is flushed: net/http would set it
+// for a stream that has ended, too.
+func (x *exchange) giveTime(most time.Duration) {
+	if x.request.ProtoMajor < 2 {
+		return
+	}
+	var until time.Time
+	if most > 0 {
+		until = time.Now().Add(most)
+	}
+	_ = http.NewResponseController(x.writer).SetWriteDeadline(until)
 }
 
 // answered says whether something of the answer has been sent.
@@ -99,8 +124,8 @@ func (x *exchange) stream(contentType []string) endless {
 	x.writer.Header()["Content-Type"] = contentType
 	x.writer.Header()["Cache-Control"] = noStore
 	x.begin(http.StatusOK)
-	s := endless{x.writer, http.NewResponseController(x.writer)}
-	s.flush()
+	s := endless{x}
+	s.send(nil)
 	return s
 }
 
@@ -110,19 +135,16 @@ var (
 )
 
 // endless is where the rest of such an answer goes.
-type endless struct {
-	http.ResponseWriter
-	control *http.ResponseController
-}
+type endless struct{ x *exchange }
 
 // send writes and flushes, and says whether the client is still there. One
-// that does not read is cut off by the connection's write deadline.
+// that does not read is cut off by a write deadline.
 func (s endless) send(b []byte) bool {
-	_, err := s.Write(b)
-	return err == nil && s.flush()
+	s.x.giveTime(writeTimeout)
+	defer s.x.giveTime(0)
+	_, err := s.x.writer.Write(b)
+	return err == nil && s.x.flush()
 }
-
-func (s endless) flush() bool { return s.control.Flush() == nil }
 
 // refuse sends a refusal instead of an answer.
 func (x *exchange) refuse(refusal *holdfast.Error) {

@@ -43,6 +43,7 @@ func NewServer(handler *Handler) *Server {
 			Handler:           handler,
 			ReadHeaderTimeout: limits.HeaderTime,
 			ReadTimeout:       limits.RequestTime,
+			WriteTimeout:      limits.RequestTime + writeTimeout, // over HTTP/2; see conn.SetWriteDeadline
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    max(1, limits.Header-headerSlack),
 			ConnContext:       withConn,
