@@ -93,6 +93,11 @@ func (w *world) remove(n *simNode, rng *rand.Rand) {
 		ctx, cancel := context.WithTimeout(context.Background(), simPatience)
 		defer cancel()
 		err := l.RemoveNode(ctx, n.id)
+		select {
+		case <-l.over:
+			return false // what it says then reaches nobody, and may be lost
+		default:
+		}
 		w.say("removal of %s: %v", n.id, err)
 		return err == nil || holdfast.ErrorCode(err) == holdfast.CodeNotFound
 	})
