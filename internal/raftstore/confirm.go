@@ -84,16 +84,16 @@ func (s *Store) askForTerms() (others []*confirmer, round uint64) {
 	c.round++
 	left := c.nodes
 	c.nodes = make(map[raft.ServerAddress]*confirmer, len(left))
-	for _, address := range otherVoters(s.servers(), s.peers.identity.ID) {
-		other, known := left[address]
+	for _, member := range otherVoters(s.servers(), s.peers.identity.ID) {
+		other, known := left[member.Address]
 		if !known {
 			var ctx context.Context
 			other = &confirmer{wake: make(chan struct{}, 1)}
 			ctx, other.leave = context.WithCancel(s.ctx)
-			s.done.Go(func() { s.askForTerm(ctx, other, address) })
+			s.done.Go(func() { s.askForTerm(ctx, other, member.Address) })
 		}
-		delete(left, address)
-		c.nodes[address] = other
+		delete(left, member.Address)
+		c.nodes[member.Address] = other
 		others = append(others, other)
 		select {
 		case other.wake <- struct{}{}:
@@ -107,11 +107,11 @@ func (s *Store) askForTerms() (others []*confirmer, round uint64) {
 }
 
 // otherVoters gives those of whom, with this node, a majority counts.
-func otherVoters(members []raft.Server, self string) []raft.ServerAddress {
-	var others []raft.ServerAddress
+func otherVoters(members []raft.Server, self string) []raft.Server {
+	var others []raft.Server
 	for _, member := range members {
 		if member.Suffrage == raft.Voter && string(member.ID) != self {
-			others = append(others, member.Address)
+			others = append(others, member)
 		}
 	}
 	return others

@@ -29,10 +29,7 @@ func (s *Store) successor(ctx context.Context) (next raft.Server, ok bool) {
 	var mu sync.Mutex // guards next and furthest
 	var furthest uint64
 	var asked sync.WaitGroup
-	for _, member := range s.servers() {
-		if member.Suffrage != raft.Voter || string(member.ID) == s.peers.identity.ID {
-			continue
-		}
+	for _, member := range otherVoters(s.servers(), s.peers.identity.ID) {
 		asked.Go(func() {
 			r, err := s.ask(ctx, member.Address, question{Op: askState})
 			mu.Lock()
