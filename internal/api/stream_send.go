@@ -88,7 +88,7 @@ func (s *stream) send(a *answers, done uint64) {
 		return
 	}
 	s.writing = true
-	if done != 0 {
+	if done != 0 || len(s.calls) > 0 { // what the reader did may have let in who stands in line here
 		s.gather()
 	}
 	s.write()
