@@ -5,11 +5,22 @@
 # lock+unlock pairs a second, and in brackets what the slowest client made of
 # the mean.
 #
-#	script/bench.sh [DURATION] [ROUNDS] [WARMUP]
+#	script/bench.sh [--apart] [DURATION] [ROUNDS] [WARMUP]
 #
-# The first is how long one turn measures; without it 2s, and 3 rounds.
+# The first is how long one turn measures; without it 2s, and 3 rounds. With
+# --apart the servers have one half of the processors and the clients the other,
+# as they do on machines of their own; without it they take them from each other.
 set -eu
 
+on_servers=
+on_clients=
+if [ "${1:-}" = --apart ]; then
+	shift
+	half=$(($(nproc) / 2))
+	[ $half -gt 0 ] || { echo "--apart needs two processors" >&2; exit 1; }
+	on_servers="taskset -c 0-$((half - 1))"
+	on_clients="taskset -c $half-$((2 * half - 1))"
+fi
 duration=${1:-2s}
 rounds=${2:-3}
 warmup=${3:-500ms}
@@ -25,7 +36,7 @@ redis() {
 	for attempt in 1 2 3 4 5 6 7 8 9 10; do
 		next_port
 		mkdir -p "$dir/$name"
-		redis-server --port "$port" --bind 127.0.0.1 --dir "$dir/$name" --save '' "$@" >"$dir/$name.log" 2>&1 &
+		$on_servers redis-server --port "$port" --bind 127.0.0.1 --dir "$dir/$name" --save '' "$@" >"$dir/$name.log" 2>&1 &
 		if logged "$dir/$name.log" 'Ready to accept connections' $!; then
 			pids="$pids $!"
 			echo "127.0.0.1:$port" >"$dir/$name.at"
@@ -47,7 +58,7 @@ turn() {
 	shift
 	case $name in
 	memory | durable) result=$(bench "$name" $calls "$@") ;;
-	*) result=$("$dir/goredis" --addr "$(cat "$dir/$name.at")" --json --duration "$duration" --warmup "$warmup" "$@") ;;
+	*) result=$($on_clients "$dir/goredis" --addr "$(cat "$dir/$name.at")" --json --duration "$duration" --warmup "$warmup" "$@") ;;
 	esac
 	echo "$result" | pairs >>"$dir/$name.pairs"
 	echo "$result" | sed 's/.*"smallest":\([0-9]*\),"mean":\([0-9.]*\).*/\1 \2/' |

@@ -1,6 +1,6 @@
 # What the scripts that measure have in common: servers on free ports, whose
 # files are in $dir, and which end with the script. To be sourced from the root
-# of the repository.
+# of the repository. In $on_servers and $on_clients is what both are started with.
 
 dir=$(mktemp -d)
 pids=
@@ -20,7 +20,7 @@ logged() {
 serve() {
 	name=$1
 	shift
-	"$dir/holdfast" serve -p 0 "$@" 2>"$dir/$name.log" &
+	${on_servers:-} "$dir/holdfast" serve -p 0 "$@" 2>"$dir/$name.log" &
 	pids="$pids $!"
 	logged "$dir/$name.log" '"msg":"ready"' $! || { cat "$dir/$name.log" >&2; return 1; }
 	sed -n 's/.*"msg":"listening","url":"\([^"]*\)".*/\1/p' "$dir/$name.log" >"$dir/$name.at"
@@ -35,7 +35,7 @@ next_port() { port=$((port + 1)); }
 bench() {
 	at=$(cat "$dir/$1.at")
 	shift
-	"$dir/holdfast" bench --server "$at" --json --duration "$duration" --warmup "$warmup" "$@"
+	${on_clients:-} "$dir/holdfast" bench --server "$at" --json --duration "$duration" --warmup "$warmup" "$@"
 }
 
 # pairs: of such a result, the pairs a second.
