@@ -367,7 +367,7 @@ func TestSteppingDownIsNotWaitedForForEver(t *testing.T) {
 	d.stuck.Store(true)
 	defer close(d.stall) // before the node is stopped
 	go a.Lock(t.Context(), holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Exp: time.Hour})
-	until(t, func() bool { return a.disk.log.stalled() > 0 })
+	until(t, func() bool { return a.disk.log.began.Load() != 0 })
 	if err := (Leading{a.Service, a.Store}).StepDown(t.Context()); holdfast.ErrorCode(err) == "" {
 		t.Fatal(err)
 	}

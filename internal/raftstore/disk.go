@@ -241,13 +241,24 @@ func (w *logWriter) StoreLogs(entries []*raft.Log) error {
 	return err
 }
 
-// stalled is how long the present write has taken so far.
-func (w *logWriter) stalled() time.Duration {
-	began := time.Duration(w.began.Load())
-	if began == 0 {
-		return 0
+// watched is for how long somebody who looks now and then has seen one write
+// under way. A process that was stopped, or had no processor, has not: its disk
+// may be well.
+type watched struct {
+	began int64 // of the write, as in logWriter
+	last  time.Time
+	seen  time.Duration
+}
+
+// look is to be called about every so often, with what is under way.
+func (w *watched) look(began int64, now time.Time, every time.Duration) time.Duration {
+	if began == 0 || began != w.began {
+		w.began, w.seen = began, 0
+	} else {
+		w.seen += min(now.Sub(w.last), 2*every)
 	}
-	return time.Since(processStart) - began
+	w.last = now
+	return w.seen
 }
 
 func damaged(where string, err error) error {

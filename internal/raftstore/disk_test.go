@@ -322,6 +322,32 @@ func TestAStalledDiskEndsTheStore(t *testing.T) {
 	}
 }
 
+// A disk does not stall while nobody looks: the process may have been stopped.
+func TestOnlyAStallThatWasSeenCounts(t *testing.T) {
+	const every = time.Second
+	var w watched
+	now := time.Now()
+	for i, step := range []struct {
+		began int64
+		after time.Duration
+		seen  time.Duration
+	}{
+		{1, every, 0},
+		{1, every, every},
+		{1, time.Hour, 3 * every}, // stopped in between
+		{1, every, 4 * every},
+		{2, every, 0},
+		{2, every, every},
+		{0, every, 0},
+		{2, every, 0},
+	} {
+		now = now.Add(step.after)
+		if seen := w.look(step.began, now, every); seen != step.seen {
+			t.Errorf("%d: a stall of %v was seen, not %v", i, seen, step.seen)
+		}
+	}
+}
+
 // Who leaves the line while the disk stalls is gone when it goes on.
 func TestNobodyIsLeftInLineByAStalledDisk(t *testing.T) {
 	d := &badDisk{stall: make(chan struct{})}
@@ -340,7 +366,7 @@ func TestNobodyIsLeftInLineByAStalledDisk(t *testing.T) {
 		_, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "c", Keys: holdfast.Keys("y"), Exp: time.Hour})
 		unknown <- err
 	}()
-	until(t, func() bool { return s.disk.log.stalled() > 0 })
+	until(t, func() bool { return s.disk.log.began.Load() != 0 })
 	leave()
 	<-unknown
 	d.stuck.Store(false)

@@ -154,8 +154,10 @@ func (s *Store) reply(p *proposal, a answer) {
 // leader has not finished a write for twice as long, the store fails: raft
 // would not notice.
 func (s *Store) losePatience() {
-	ticker := time.NewTicker(s.options.Patience / 8)
+	every := s.options.Patience / 8
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
+	var watched watched
 	for {
 		select {
 		case <-ticker.C:
@@ -170,7 +172,8 @@ func (s *Store) losePatience() {
 			}
 			return true
 		})
-		if stalled := s.disk.log.stalled(); stalled > 2*s.options.Patience && s.raft.State() == raft.Leader {
+		stalled := watched.look(s.disk.log.began.Load(), time.Now(), every)
+		if stalled > 2*s.options.Patience && s.raft.State() == raft.Leader {
 			s.fail(fmt.Errorf("the disk has not finished a write for %s", stalled.Round(time.Millisecond)))
 		}
 	}
