@@ -1,6 +1,6 @@
 // What the page asks people: why a lock shall be released, and who they are.
 
-import { ask, onUnauthenticated } from "./ask.js";
+import { ask, coalesced, onUnauthenticated } from "./ask.js";
 import { $, say } from "./dom.js";
 import { count } from "./format.js";
 
@@ -27,9 +27,24 @@ export function force(lock) {
   $("force-reason").focus();
 }
 
-/** While somebody looks for words the lock can go to another owner, who is not the one that was meant. */
-export function seen(locks) {
-  if ($("force").open) drawFacts(locks.find(({ key }) => key === chosen) ?? { holders: [], waiters: [] });
+/**
+ * Has the lock looked at again, soon. While somebody looks for words it can go to another owner, who is not the one that was
+ * meant; and then, or when locks come before it, the list may not show it any more. So it is asked for by itself.
+ */
+export const look = coalesced(async () => {
+  if (!$("force").open) return;
+  const key = chosen;
+  try {
+    const { locks } = await ask("GET", "/locks", { prefix: key, limit: 1 }); // if it is there, it is the first of these
+    if (key === chosen) drawFacts(locks.find((lock) => lock.key === key) ?? { holders: [], waiters: [] });
+  } catch {
+    // The list of locks says what is wrong.
+  }
+}, 400);
+
+/** Says whether an event may change who would be released. */
+export function concerns({ type, key }) {
+  return $("force").open && (key === chosen || type === "gap");
 }
 
 function drawFacts({ holders, waiters }) {

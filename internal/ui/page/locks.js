@@ -14,17 +14,13 @@ let before = [""]; // where the pages up to this one begin, each a key that stan
 let page = { locks: [] };
 let refuse = () => {};
 let force = () => {};
-let drawn = () => {};
 
 /** Has the list looked at again, soon. */
 export const refresh = coalesced(load, EVERY);
 
-/**
- * Starts the list: onDrawn is told of the locks that it shows, onTrouble of refusals, onForce of a lock that somebody wants
- * to be released.
- */
-export function start({ onDrawn, onTrouble, onForce }) {
-  [drawn, refuse, force] = [onDrawn, onTrouble, onForce];
+/** Starts the list: onTrouble is told of refusals, onForce of a lock that somebody wants to be released. */
+export function start({ onTrouble, onForce }) {
+  [refuse, force] = [onTrouble, onForce];
   readHash();
   addEventListener("hashchange", readHash);
   let timer = 0;
@@ -98,7 +94,6 @@ function draw() {
   $("pager").hidden = before.length === 1 && !page.next;
   $("back").disabled = before.length === 1;
   $("next").disabled = !page.next;
-  drawn(page.locks);
   say($("range"), `${number(first)} to ${number(first + page.locks.length - 1)}`);
 }
 

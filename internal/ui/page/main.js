@@ -27,6 +27,7 @@ function refresh() {
   locks.refresh();
   totals.refresh();
   waits.look();
+  dialogs.look();
 }
 
 /** Shows whether what is seen can be trusted. */
@@ -87,6 +88,7 @@ const on = {
     // Each is asked: some of them change what is on the page by themselves.
     if (events.filter(locks.concerns).length > 0) locks.refresh();
     if (events.some(waits.concerns)) waits.refresh();
+    if (events.some(dialogs.concerns)) dialogs.look();
   },
 };
 
@@ -96,7 +98,6 @@ totals.start();
 totals.onCount(waits.counted);
 waits.start();
 locks.start({
-  onDrawn: dialogs.seen,
   onForce: dialogs.force,
   onTrouble(error) {
     refused = error;
