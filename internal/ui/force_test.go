@@ -1,7 +1,12 @@
 package ui_test
 
 import (
+	"fmt"
+	"net/http"
+	"sync/atomic"
 	"testing"
+
+	"github.com/chromedp/chromedp/kb"
 
 	"holdfast"
 )
@@ -27,4 +32,37 @@ func TestForceShowsWhoHoldsALockThatLeftTheList(t *testing.T) {
 	s.lock("third", "", "k2") // is no answer to what becomes of k
 	s.lock("fourth", "", "k")
 	p.shows("force", "Held by", "fourth")
+}
+
+// Who reads that nothing was released tries again, and hits the next owner.
+func TestForceSaysWhenItMayHaveHappened(t *testing.T) {
+	t.Parallel()
+	var way atomic.Int32
+	s := serve(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodDelete {
+				next.ServeHTTP(w, r)
+				return
+			}
+			switch way.Load() {
+			case 0:
+				w.WriteHeader(http.StatusServiceUnavailable)
+				fmt.Fprint(w, `{"error":"unavailable","message":"the leader is gone","outcome":"unknown"}`)
+			case 1: // a proxy that has waited for long enough
+				w.WriteHeader(http.StatusGatewayTimeout)
+			default:
+				panic(http.ErrAbortHandler)
+			}
+		})
+	})
+	s.lock("stuck", "", "k")
+	p := s.browse(desktop).live()
+	p.holds("k", "stuck")
+	p.js(row("k") + `.querySelector(".release").click()`)
+	p.press("why")
+	for i, why := range []string{"the leader is gone", "the server answered 504", "the server cannot be reached"} {
+		way.Store(int32(i))
+		p.press(kb.Enter)
+		p.shows("force-wrong", "It may have been released: "+why)
+	}
 }

@@ -8,12 +8,20 @@ let asking; // the promise of a token, while somebody is being asked for one
 let giveToken = () => Promise.reject(new Error("the server asks for a token"));
 export const onUnauthenticated = (give) => (giveToken = give);
 
-/** A refusal, with the sentence that the server gives. */
+/** A refusal, with the sentence that the server gives, and whether what was asked for may have happened all the same. */
 export class Refusal extends Error {
-  constructor(status, message) {
-    super(message);
+  constructor(status, { error, message, outcome }) {
+    super(message ?? `the server answered ${status}`);
     this.status = status;
+    this.unknown = outcome === "unknown" || (status >= 500 && !error); // which only something in between answers
   }
+}
+
+/** What browsers say when there is no connection differs, and helps nobody. */
+export function words(error) {
+  return error instanceof TypeError || error.name === "AbortError" || error.name === "TimeoutError"
+    ? "the server cannot be reached"
+    : error.message.replace(/[.\s]+$/, "");
 }
 
 /** Fetches; asks for a token, and again, as long as the server answers 401. */
@@ -37,7 +45,7 @@ export async function ask(method, path, query = {}, { patience = 15_000 } = {}) 
   const search = new URLSearchParams(set.map(([name, value]) => [name, String(value)])).toString();
   const response = await send(search ? `${path}?${search}` : path, { method, signal: AbortSignal.timeout(patience) });
   const body = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Refusal(response.status, body.message ?? `the server answered ${response.status}`);
+  if (!response.ok) throw new Refusal(response.status, body);
   return body;
 }
 

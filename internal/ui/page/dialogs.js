@@ -1,6 +1,6 @@
 // What the page asks people: why a lock shall be released, and who they are.
 
-import { ask, coalesced, onUnauthenticated } from "./ask.js";
+import { Refusal, ask, coalesced, onUnauthenticated, words } from "./ask.js";
 import { $, say } from "./dom.js";
 import { count } from "./format.js";
 
@@ -66,7 +66,9 @@ async function release(event) {
     const owners = released.map(({ uid }) => isolated(uid)).slice(0, 3).join(", ");
     tell(released.length > 0 ? `Released ${isolated(chosen)}, held by ${owners}.` : `Nobody held ${isolated(chosen)} any more.`);
   } catch (error) {
-    say($("force-wrong"), `Not released: ${error.message}`);
+    // Who takes it for not done does it again, to the next owner.
+    const unknown = !(error instanceof Refusal) || error.unknown;
+    say($("force-wrong"), `${unknown ? "It may have been released" : "Not released"}: ${words(error)}.`);
   } finally {
     $("force-do").disabled = false;
   }

@@ -1,5 +1,6 @@
 // The page: brings its parts to life, and tells each of them of events.
 
+import { words } from "./ask.js";
 import * as cluster from "./cluster.js";
 import * as dialogs from "./dialogs.js";
 import { $, mark, say } from "./dom.js";
@@ -59,13 +60,6 @@ function show(state, text, banner = "") {
   mark(document.querySelector("main"), "stale", state === "stale");
   say($("banner"), banner);
   $("banner").hidden = banner === "";
-}
-
-/** What browsers say when there is no connection differs, and helps nobody. */
-function words(error) {
-  return error instanceof TypeError || error.name === "AbortError" || error.name === "TimeoutError"
-    ? "the server cannot be reached"
-    : error.message.replace(/[.\s]+$/, "");
 }
 
 const on = {
