@@ -66,3 +66,60 @@ func TestForceSaysWhenItMayHaveHappened(t *testing.T) {
 		p.shows("force-wrong", "It may have been released: "+why)
 	}
 }
+
+// An answer that comes late is about the lock that was asked for then.
+func TestForceTellsALateAnswerFromWhatIsAskedNow(t *testing.T) {
+	t.Parallel()
+	hold := make(chan struct{})
+	var fail atomic.Bool
+	s := serve(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodDelete {
+				<-hold
+				if fail.Load() {
+					w.WriteHeader(http.StatusServiceUnavailable)
+					fmt.Fprint(w, `{"error":"unavailable","message":"no leader"}`)
+					return
+				}
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	for i := range 2 {
+		s.lock("one", "", fmt.Sprint("late-", i))
+	}
+	s.lock("two", "", "next")
+	p := s.browse(desktop).live()
+	p.holds("next", "two")
+	for i, said := range []string{"Released \u2068late-0\u2069, held by \u2068one\u2069.", "late-1\u2069: Not released: no leader"} {
+		fail.Store(i == 1)
+		late := fmt.Sprint("late-", i)
+		p.holds(late, "one")
+		p.js(row(late) + `.querySelector(".release").click()`)
+		p.press("why", kb.Enter, kb.Escape)
+		p.is(`document.getElementById("force").open`, "false")
+		p.js(row("next") + `.querySelector(".release").click()`)
+		p.is(`document.getElementById("force-do").disabled`, "false")
+		hold <- struct{}{}
+		p.shows("toast", said)
+		p.is(`document.getElementById("force").open`, "true")
+		p.text(`document.getElementById("force-key").textContent`, "next")
+		p.text(`document.getElementById("force-wrong").textContent`, "")
+		p.press(kb.Escape)
+	}
+	p.holds("next", "two")
+}
+
+func TestForceWantsWordsForAReason(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	s.lock("stuck", "", "k")
+	p := s.browse(desktop).live()
+	p.holds("k", "stuck")
+	p.js(row("k") + `.querySelector(".release").click()`)
+	p.press("   ", kb.Enter)
+	p.shows("force-wrong", "Say a reason")
+	if asked := p.requests("DELETE"); len(asked) > 0 {
+		t.Errorf("asked %q", asked)
+	}
+}

@@ -14,14 +14,15 @@ export function tell(text) {
   toast = setTimeout(() => delete $("toast").dataset.shown, 6000);
 }
 
-let chosen; // the key that is about to be released
+let chosen = {}; // { key } that is about to be released; another one each time that the dialog is opened
 
 /** Asks why, and releases a lock by force. */
 export function force(lock) {
-  chosen = lock.key;
-  say($("force-key"), chosen);
+  chosen = { key: lock.key };
+  say($("force-key"), lock.key);
   say($("force-wrong"), "");
   $("force-reason").value = "";
+  $("force-do").disabled = false;
   drawFacts(lock);
   $("force").showModal();
   $("force-reason").focus();
@@ -33,10 +34,11 @@ export function force(lock) {
  */
 export const look = coalesced(async () => {
   if (!$("force").open) return;
-  const key = chosen;
+  const asked = chosen;
+  const { key } = asked;
   try {
     const { locks } = await ask("GET", "/locks", { prefix: key, limit: 1 }); // if it is there, it is the first of these
-    if (key === chosen) drawFacts(locks.find((lock) => lock.key === key) ?? { holders: [], waiters: [] });
+    if (asked === chosen) drawFacts(locks.find((lock) => lock.key === key) ?? { holders: [], waiters: [] });
   } catch {
     // The list of locks says what is wrong.
   }
@@ -44,7 +46,7 @@ export const look = coalesced(async () => {
 
 /** Says whether an event may change who would be released. */
 export function concerns({ type, key }) {
-  return $("force").open && (key === chosen || type === "gap");
+  return $("force").open && (key === chosen.key || type === "gap");
 }
 
 function drawFacts({ holders, waiters }) {
@@ -58,19 +60,26 @@ const isolated = (text) => `\u2068${text}\u2069`;
 
 async function release(event) {
   event.preventDefault();
+  const reason = $("force-reason").value.trim();
+  if (reason === "") return say($("force-wrong"), "Say a reason.");
+  const asked = chosen;
+  const { key } = asked;
+  const name = isolated(key);
+  const here = () => asked === chosen && $("force").open; // the dialog can be closed while the server takes its time
   $("force-do").disabled = true;
   try {
     // The key goes into the query: in a path browsers take "." and ".." for directories.
-    const { released } = await ask("DELETE", "/locks", { key: chosen, reason: $("force-reason").value.trim() });
-    $("force").close();
+    const { released } = await ask("DELETE", "/locks", { key, reason });
+    if (here()) $("force").close();
     const owners = released.map(({ uid }) => isolated(uid)).slice(0, 3).join(", ");
-    tell(released.length > 0 ? `Released ${isolated(chosen)}, held by ${owners}.` : `Nobody held ${isolated(chosen)} any more.`);
+    tell(released.length > 0 ? `Released ${name}, held by ${owners}.` : `Nobody held ${name} any more.`);
   } catch (error) {
     // Who takes it for not done does it again, to the next owner.
     const unknown = !(error instanceof Refusal) || error.unknown;
-    say($("force-wrong"), `${unknown ? "It may have been released" : "Not released"}: ${words(error)}.`);
+    const what = `${unknown ? "It may have been released" : "Not released"}: ${words(error)}.`;
+    here() ? say($("force-wrong"), what) : tell(`${name}: ${what}`);
   } finally {
-    $("force-do").disabled = false;
+    if (asked === chosen) $("force-do").disabled = false;
   }
 }
 
