@@ -19,7 +19,7 @@ const MISSED = 1_000; // ms in which events that were missed come after the stre
 
 let lost; // why the stream does not stand
 let refused; // why the list could not be had
-let fresh = Date.now(); // when everything was in order last
+let fresh = Date.now(); // when the list came last: trouble is noticed long after the last thing that is known
 let again = 0; // a timer, after a refusal
 let stale = 0; // a timer, or true
 
@@ -42,7 +42,6 @@ function judge() {
     return;
   }
   if (!stale) {
-    fresh = Date.now();
     stale = setTimeout(() => {
       stale = true;
       freeze(true);
@@ -95,6 +94,7 @@ locks.start({
   onForce: dialogs.force,
   onTrouble(error) {
     refused = error;
+    if (!error) fresh = Date.now();
     judge();
     clearTimeout(again);
     if (error) again = setTimeout(refresh, SOONER);
