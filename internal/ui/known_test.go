@@ -34,3 +34,20 @@ func TestAStalePageSaysWhenItLastKnew(t *testing.T) {
 	said := `new Date().setHours(...document.getElementById("banner").textContent.match(/\d\d:\d\d:\d\d/)[0].split(":"), 0)`
 	p.is(`(`+said+`) <= broken || (`+said+`) > Date.now()`, "true")
 }
+
+// One owner that comes again is one line on the page, and not one hold.
+func TestSinceWhenAHoldIsHeldIsOfThatHold(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	unlock := s.lock("a", "", "k")
+	p := s.browse(desktop).live()
+	p.holds("k", "a")
+	since := row("k") + `.querySelector(".since").title`
+	first := p.js(since)
+	time.Sleep(1100 * time.Millisecond) // so that it is another second
+	p.js(`window.element = ` + row("k") + `.querySelector(".holder")`)
+	unlock()
+	s.lock("a", "", "k")
+	p.until(since, func(got string) bool { return got != first }, "another one than "+first)
+	p.is(`element.isConnected`, "true")
+}

@@ -21,6 +21,7 @@ export function show(element, { version, exp, held }) {
   const ends = now + exp;
   if (known?.version !== version) {
     begin(element, { version, ends, life: exp + held, guessed: true });
+    element.querySelector(".since").title = `since ${timeOfDay(Date.now() - held)}`;
   } else if (ends > known.ends + SLACK) {
     begin(element, { version, ends, life: known.guessed ? exp : Math.max(known.life, exp) });
   } else if (ends < known.ends - SLACK) {
@@ -53,9 +54,7 @@ const part = (life, left) => Math.min(1, left / Math.max(1, life.life));
 function tick(element, life, now) {
   const left = life.ends - now;
   say(element.querySelector(".left"), left > 0 ? duration(left, true) : "ending");
-  const since = element.querySelector(".since");
-  say(since, `for ${duration(now - life.since)}`);
-  if (!since.title) since.title = `since ${timeOfDay(Date.now() - (now - life.since))}`;
+  say(element.querySelector(".since"), `for ${duration(now - life.since)}`);
   mark(element, "low", part(life, left) < LOW);
   if (still.matches) element.querySelector(".bar i").style.transform = `scaleX(${Math.max(0, part(life, left))})`;
 }
