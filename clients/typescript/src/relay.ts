@@ -6,7 +6,9 @@ import { pause } from "./clock.js";
  * place in line of one who asks for the same while he already stands there, and so it outlives every request.
  *
  * A new request begins each `every` ms; the one before it is ended `overlap` ms later, by when the server must have
- * heard the new one. The first result counts. The signal, which must not be aborted yet, ends all of it.
+ * heard the new one. If that was refused by then, such as by a server that is at a limit, the one before it stands on, and
+ * another begins. The first answer counts, or the refusal of the last one that stood. The signal, which must not be aborted
+ * yet, ends all of it.
  */
 export async function relay<T>(
   request: (signal: AbortSignal) => Promise<T>,
@@ -22,14 +24,17 @@ export async function relay<T>(
         const own = new AbortController();
         requests.add(own);
         request(own.signal).then(resolve, (error) => {
-          if (requests.has(own)) reject(error);
+          if (requests.delete(own) && requests.size === 0) reject(error);
         });
         if (!(await pause(overlap, all.signal))) return;
-        for (const earlier of before) {
-          requests.delete(earlier);
-          earlier.abort();
+        if (requests.has(own)) {
+          for (const earlier of before) {
+            requests.delete(earlier);
+            earlier.abort();
+          }
+          if (!(await pause(every - overlap, all.signal))) return;
         }
-        if (await pause(every - overlap, all.signal)) void begin();
+        void begin();
       };
       all.signal.addEventListener("abort", () => {
         for (const one of requests) one.abort(all.signal.reason);

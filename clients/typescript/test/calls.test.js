@@ -149,6 +149,39 @@ suite("calls", { timeout: 120_000 }, () => {
     await third;
   });
 
+  test("who stands in line stays there when the next request is refused", async () => {
+    const ended = [];
+    const first = withResolvers();
+    let count = 0;
+    const waiting = relay(
+      (signal) => {
+        const index = count++;
+        signal.addEventListener("abort", () => ended.push(index));
+        if (index === 0) return first.promise;
+        if (index === 3) first.resolve("granted");
+        return Promise.reject(new HoldfastError("limit", "too many are under way"));
+      },
+      { every: 100, overlap: 50 },
+    );
+    assert.equal(await waiting, "granted");
+    assert.deepEqual(ended, [0]); // only when it was over
+    // Who does not stand in line is refused.
+    const refused = relay(() => Promise.reject(new HoldfastError("limit", "")), { every: 100, overlap: 50 });
+    await assert.rejects(refused, { code: "limit" });
+    // And so is who does not stand there any more.
+    const last = withResolvers();
+    count = 0;
+    const both = relay(
+      () => {
+        if (count++ === 0) return last.promise;
+        setTimeout(() => last.reject(new Error("the last")));
+        return Promise.reject(new Error("the next"));
+      },
+      { every: 100, overlap: 50 },
+    );
+    await assert.rejects(both, { message: "the last" });
+  });
+
   test("the end of a relay ends its requests", async () => {
     const controller = new AbortController();
     const ended = withResolvers();
