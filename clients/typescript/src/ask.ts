@@ -9,6 +9,9 @@ export const answerWithin = 5_000;
 const firstPause = 25;
 const longestPause = 2_000;
 
+/** No timer waits for longer: one that is told to does not wait at all. */
+const longestTimer = 2 ** 31 - 1;
+
 /** What one of the methods asks. */
 export interface Call {
   method: "GET" | "POST" | "DELETE";
@@ -100,7 +103,7 @@ export class Asker {
     const body = call.body?.();
     const ending = new AbortController();
     const forget = onAbort(signal, () => ending.abort(signal?.reason));
-    const limit = (call.limit ?? answerWithin) + (body?.wait ?? 0);
+    const limit = Math.min((call.limit ?? answerWithin) + (body?.wait ?? 0), longestTimer);
     const timer = setTimeout(() => ending.abort(new Error(`no answer within ${Math.round(limit)} ms`)), limit);
     try {
       const { fetch, headers } = this.#options;

@@ -55,6 +55,19 @@ suite("calls", { timeout: 120_000 }, () => {
     });
   });
 
+  test("a wait that is too long is refused, also by a server that is not near", async () => {
+    const far = async (url, { signal }) => {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      signal.throwIfAborted();
+      return new Response('{"error":"invalid","message":"wait"}', { status: 400 });
+    };
+    const holdfast = new Holdfast("http://pretended", { patience: 0, fetch: far });
+    for (const wait of [2 ** 31, Infinity]) {
+      await assert.rejects(holdfast.lock("x", { wait }), { code: "invalid" });
+      await assert.rejects(holdfast.hold("x", { wait }), { code: "invalid" });
+    }
+  });
+
   test("aborting takes a waiter out of the line", async (t) => {
     const holdfast = await connect(t);
     await holdfast.lock("x", { exp: 60_000 });
