@@ -1,6 +1,6 @@
 import { onAbort } from "./abort.js";
 import { now, pause, since, type Instant } from "./clock.js";
-import { HoldfastError } from "./error.js";
+import { HoldfastError, type Code } from "./error.js";
 
 /** How long a server may take, beside the time for which it was asked to wait, before it counts as away. */
 export const answerWithin = 5_000;
@@ -126,11 +126,14 @@ export class Asker {
   }
 }
 
-/** The error to throw in the end. A refusal that is an answer says what is the case, whatever was unclear before. */
+/** Refusals of a server that may not have looked at what is held. */
+const notLooked: readonly Code[] = ["unavailable", "limit", "unauthenticated", "forbidden"];
+
+/** The error to throw in the end. Any other refusal says what is the case, whatever was unclear before. */
 function verdict(last: HoldfastError, unknown: boolean): HoldfastError {
-  if (last.code !== "unavailable" || !unknown || last.outcomeUnknown) return last;
-  const { message, retryAfter, cause } = last;
-  return new HoldfastError("unavailable", message, { retryAfter, cause, outcomeUnknown: true });
+  if (!notLooked.includes(last.code) || !unknown || last.outcomeUnknown) return last;
+  const { code, message, retryAfter, cause } = last;
+  return new HoldfastError(code, message, { retryAfter, cause, outcomeUnknown: true });
 }
 
 /** The trouble with a server that gave no answer. */

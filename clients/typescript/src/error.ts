@@ -29,7 +29,7 @@ export class HoldfastError extends Error {
   readonly cycle: readonly Link[];
   /** With `unavailable` and `limit`: after how many ms to ask again, if the server said so. */
   readonly retryAfter: number | undefined;
-  /** With `unavailable`: what was asked for may have happened. */
+  /** With `unavailable`, and with a refusal after an attempt without an answer: what was asked for may have happened. */
   readonly outcomeUnknown: boolean;
 
   constructor(

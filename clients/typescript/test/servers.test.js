@@ -1,8 +1,9 @@
 // What happens when servers are away.
 import assert from "node:assert/strict";
+import { text } from "node:stream/consumers";
 import { suite, test } from "node:test";
 import { Holdfast } from "holdfast-client";
-import { nobody, pretend, serve } from "./server.js";
+import { nobody, pretend, serve, until } from "./server.js";
 
 const answer = (response, status, body, headers = {}) => response.writeHead(status, headers).end(JSON.stringify(body));
 
@@ -95,6 +96,21 @@ suite("servers", { timeout: 120_000 }, () => {
     });
     await assert.rejects(new Holdfast([url, url]).lock("x"), { code: "limit", retryAfter: 2000 });
     assert.equal(count, 1);
+  });
+
+  test("what was granted without an answer is given back when the next server does not look", async (t) => {
+    const { url } = await serve(t);
+    let locks = 0;
+    const between = await pretend(t, async (request, response) => {
+      if (request.url === "/lock" && ++locks > 1) return answer(response, 429, { error: "limit", message: "too many" });
+      const body = request.method === "GET" ? undefined : await text(request);
+      const passed = await fetch(url + request.url, { method: request.method, body });
+      if (request.url === "/lock") return request.socket.destroy(); // the answer is lost
+      response.writeHead(passed.status).end(await passed.text());
+    });
+    const holdfast = new Holdfast(between);
+    await assert.rejects(holdfast.lock("x", { exp: 86_400_000 }), { code: "limit", outcomeUnknown: true });
+    await until(async () => !(await holdfast.check("x")));
   });
 
   test("what is not a lock service is told from one", async (t) => {
