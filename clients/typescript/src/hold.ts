@@ -49,13 +49,15 @@ export async function takeHold(client: Client, keys: Keys, options: HoldOptions)
       lives = sent;
     }
     signal?.throwIfAborted();
+    const hold = new Hold(client, grant, exp, lives, signal);
+    if (hold.over) throw hold.over; // the answer came too late
+    return hold;
   } catch (error) {
     // Who comes back in the same name is given the same hold as long as it is there.
     const givenBack = giveBack(client, grant);
     if (options.uid !== undefined) await givenBack;
     throw error;
   }
-  return new Hold(client, grant, exp, lives, signal);
 }
 
 async function giveBack(client: Client, grant: Grant): Promise<void> {

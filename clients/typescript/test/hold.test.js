@@ -145,6 +145,24 @@ suite("holds", { timeout: 120_000 }, () => {
     await Promise.all(heard);
   });
 
+  test("a hold that has run out before it is known is not one", async () => {
+    const exp = 600;
+    const token = { key: "x", version: 1 };
+    const unlocked = [];
+    const slow = async ({ pathname }, { body }) => {
+      if (pathname === "/unlock") unlocked.push(...JSON.parse(body).tokens);
+      // In line for longer than a third of exp, and then a server that takes more than nine tenths to answer.
+      await new Promise((resolve) => setTimeout(resolve, pathname === "/unlock" ? 0 : pathname === "/lock" ? exp / 2 : exp));
+      return new Response(JSON.stringify({ tokens: [token], lost: [], unlocked: ["x"], exp }));
+    };
+    const holdfast = new Holdfast("http://pretended", { fetch: slow });
+    let worked = false;
+    await assert.rejects(holdfast.withLock("x", { exp }, () => (worked = true)), { code: "lost" });
+    assert.ok(!worked);
+    await until(() => unlocked.length > 0);
+    assert.deepEqual(unlocked, [token]);
+  });
+
   test("withLock tells of a loss that work did not notice", async (t) => {
     const holdfast = new Holdfast((await serve(t)).url);
     await assert.rejects(holdfast.withLock("x", { exp: 500 }, () => block(500)), { code: "lost" });
