@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -209,12 +211,6 @@ func TestAGuardKeepsOneVersionAKey(t *testing.T) {
 	for i := range names {
 		names[i] = fmt.Sprintf("invoice/%d", i)
 	}
-	used := func() uint64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
 	var guard fence.Guard
 	before := used()
 	for version := range uint64(3) {
@@ -230,6 +226,39 @@ func TestAGuardKeepsOneVersionAKey(t *testing.T) {
 	}
 	runtime.KeepAlive(names)
 	runtime.KeepAlive(&guard)
+}
+
+// A key that came over HTTP is kept, and not all that was shown beside it.
+func TestAGuardKeepsNoHeader(t *testing.T) {
+	const requests = 200
+	shown := make([]holdfast.Token, holdfast.MaxKeys)
+	for i := range shown {
+		shown[i] = token(fmt.Sprintf("%03d%s", i, strings.Repeat("k", 400)), 1)
+	}
+	var guard fence.Guard
+	before := used()
+	for i := range requests {
+		shown[0] = token(fmt.Sprint("invoice/", i), 1)
+		header := http.Header{}
+		fence.SetTokens(header, shown...)
+		read, err := fence.Tokens(header)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, "a request", guard.Check(t.Context(), read...), nil)
+	}
+	if kept := int64(used() - before); kept > 1<<20 {
+		t.Errorf("%d requests with a new key each left %d bytes", requests, kept)
+	}
+	runtime.KeepAlive(&guard)
+}
+
+// used is how much memory is in use.
+func used() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 // The whole story, with versions that a service has granted: a hold runs out

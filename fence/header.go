@@ -70,7 +70,8 @@ func readToken(shown string) (holdfast.Token, error) {
 	if err != nil {
 		return holdfast.Token{}, holdfast.Invalid("%s: %q is not a version", Header, shown[cut+1:])
 	}
-	return holdfast.Token{Key: key, Version: version}, nil
+	// A copy: whoever keeps the key, such as a Guard, does not keep all of the header with it.
+	return holdfast.Token{Key: strings.Clone(key), Version: version}, nil
 }
 
 // missing gives a key that none of the tokens names.
