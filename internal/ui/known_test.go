@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"holdfast"
 )
 
 // A server that hangs refuses long after the last thing that it told.
@@ -50,4 +52,34 @@ func TestSinceWhenAHoldIsHeldIsOfThatHold(t *testing.T) {
 	s.lock("a", "", "k")
 	p.until(since, func(got string) bool { return got != first }, "another one than "+first)
 	p.is(`element.isConnected`, "true")
+}
+
+// An event does not say when it was, and one that was missed was not now.
+func TestWhatWasMissedIsNotOfNow(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	p := s.browse(desktop).live()
+	s.lock("a", "", "seen") // an event to go on from
+	when := func(key string) string {
+		return fmt.Sprintf(`[...document.querySelectorAll("#latest li")].find((li) => li.querySelector(".key")?.textContent === %q)?.firstChild.textContent`, key)
+	}
+	clock := func(got string) bool { return len(got) == len(`"12:34:56"`) && got[3] == ':' }
+	p.until(when("seen"), clock, "a time")
+	s.down()
+	p.is(`document.getElementById("state").dataset.state`, `"stale"`)
+	if _, err := s.store.Lock(t.Context(), holdfast.LockRequest{UID: "b", Keys: holdfast.Keys("missed"), Exp: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	s.up()
+	p.live()
+	p.text(when("missed"), "earlier")
+	for i := range 30 { // for a second the page takes what comes for missed
+		key := fmt.Sprint("new-", i)
+		s.lock("c", "", key)
+		p.until(when(key), func(got string) bool { return got != "null" && got != "" }, "something")
+		if clock(p.js(when(key))) {
+			return
+		}
+	}
+	t.Error("what comes is still taken for missed")
 }

@@ -12,8 +12,8 @@ let drawing = false;
 
 const isOrdinary = ({ type }) => type === "granted" || type === "released";
 
-export function add(events) {
-  const when = new Date();
+/** Adds events. When they were they do not say: if it is not known, it was earlier. */
+export function add(events, when) {
   const told = events.filter(({ type }) => type !== "extended").slice(-200);
   if (told.length === 0) return;
   let ordinary = 0;
@@ -39,5 +39,6 @@ function make({ type, key, uid, reason, when }) {
     : h("span", {}, h("bdi", { className: "key" }, key), " ", h("bdi", { className: "by" }, uid));
   const word = h("span", { className: "type" }, words[type] ?? type);
   word.dataset.type = type;
-  return h("li", {}, h("time", { dateTime: when.toISOString() }, timeOfDay(when)), word, what, h("bdi", { className: "reason" }, reason ?? ""));
+  const time = when ? h("time", { dateTime: when.toISOString() }, timeOfDay(when)) : h("span", { className: "when" }, "earlier");
+  return h("li", {}, time, word, what, h("bdi", { className: "reason" }, reason ?? ""));
 }

@@ -21,6 +21,7 @@ let lost; // why the stream does not stand
 let refused; // why the list could not be had
 let fresh = Date.now(); // when the list came last: trouble is noticed long after the last thing that is known
 let again = 0; // a timer, after a refusal
+let missed = 0; // a timer, while what comes was missed
 let stale = 0; // a timer, or true
 
 function refresh() {
@@ -61,13 +62,19 @@ function show(state, text, banner = "") {
   $("banner").hidden = banner === "";
 }
 
+function caughtUp() {
+  missed = 0;
+  if (!lost) totals.known(true);
+}
+
 const on = {
   live(resumed) {
     lost = undefined;
     judge();
     refresh();
     totals.known(!resumed);
-    if (resumed) setTimeout(() => lost || totals.known(true), MISSED);
+    clearTimeout(missed);
+    missed = resumed ? setTimeout(caughtUp, MISSED) : 0;
   },
   lost(error) {
     lost = error;
@@ -76,10 +83,10 @@ const on = {
   },
   events(events) {
     totals.add(events);
-    latest.add(events);
+    latest.add(events, missed ? undefined : new Date());
     if (document.hidden) return;
-    // Each is asked: some of them change what is on the page by themselves.
-    if (events.filter(locks.concerns).length > 0) locks.refresh();
+    // Each is asked: some of them change what is on the page by themselves; but not those that were missed, and are not of now.
+    if (missed || events.filter(locks.concerns).length > 0) locks.refresh();
     if (events.some(waits.concerns)) waits.refresh();
     if (events.some(dialogs.concerns)) dialogs.look();
   },
