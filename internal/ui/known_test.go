@@ -83,3 +83,35 @@ func TestWhatWasMissedIsNotOfNow(t *testing.T) {
 	}
 	t.Error("what comes is still taken for missed")
 }
+
+// A slow answer to what is not asked any more says nothing of what is.
+func TestALateListIsNotTakenForThatOfAnotherFilter(t *testing.T) {
+	t.Parallel()
+	come := map[string]chan struct{}{"none": make(chan struct{}), "x": make(chan struct{})}
+	free := make(chan struct{})
+	s := serve(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if c := come[r.URL.Query().Get("prefix")]; c != nil {
+				for range 2 { // it has come, and may be answered
+					select {
+					case c <- struct{}{}:
+					case <-free:
+					}
+				}
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	s.lock("a", "", "x1")
+	l := desktop
+	l.hash = "#prefix=none"
+	p := s.browse(l)
+	<-come["none"]
+	p.js(`location.hash = "prefix=x"`)
+	p.text(`document.getElementById("prefix").value`, "x")
+	<-come["none"]
+	<-come["x"]
+	p.is(`document.getElementById("empty").hidden`, "true")
+	close(free)
+	p.holds("x1", "a")
+}

@@ -58,10 +58,10 @@ function turn(pages) {
 }
 
 async function load() {
-  const after = before.at(-1);
+  const pages = before;
   try {
-    const got = await ask("GET", "/locks", { ...filter, limit: PAGE, after });
-    if (after !== before.at(-1)) return refresh(); // the page was turned meanwhile
+    const got = await ask("GET", "/locks", { ...filter, limit: PAGE, after: pages.at(-1) });
+    if (pages !== before) return refresh(); // the page was turned meanwhile, or filtered
     if (got.locks.length === 0 && before.length > 1) return turn([""]);
     page = got;
     draw();
