@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp/kb"
+
 	"holdfast"
 )
 
@@ -114,4 +116,26 @@ func TestALateListIsNotTakenForThatOfAnotherFilter(t *testing.T) {
 	p.is(`document.getElementById("empty").hidden`, "true")
 	close(free)
 	p.holds("x1", "a")
+}
+
+// To look for a token takes longer than a server may take.
+func TestATokenCanTakeItsTime(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/count" && r.Header.Get("Authorization") != "Bearer s3cret" {
+				w.WriteHeader(http.StatusUnauthorized)
+				fmt.Fprint(w, `{"error":"unauthenticated","message":"a token is needed"}`)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	p := s.browse(desktop)
+	p.shows("token", "who you are")
+	p.js(`void import("/ui/ask.js").then(({ ask }) => ask("GET", "/count", {}, { patience: 4000 })).then(
+		() => (window.came = "an answer"), (error) => (window.came = String(error)))`)
+	time.Sleep(4500 * time.Millisecond)
+	p.press("s3cret", kb.Enter)
+	p.is(`window.came`, `"an answer"`)
 }

@@ -24,11 +24,15 @@ export function words(error) {
     : error.message.replace(/[.\s]+$/, "");
 }
 
-/** Fetches; asks for a token, and again, as long as the server answers 401. */
-export async function send(path, { headers = {}, ...options } = {}) {
+/**
+ * Fetches; asks for a token, and again, as long as the server answers 401. The patience, in ms, is with the server, and not
+ * with whoever looks for a token.
+ */
+export async function send(path, { headers = {}, patience, ...options } = {}) {
   for (;;) {
     const used = token;
     if (used) headers.Authorization = `Bearer ${used}`;
+    if (patience) options.signal = AbortSignal.timeout(patience);
     const response = await fetch(path, { cache: "no-store", redirect: "error", ...options, headers });
     if (response.status !== 401) return response;
     await response.body?.cancel();
@@ -43,7 +47,7 @@ export async function send(path, { headers = {}, ...options } = {}) {
 export async function ask(method, path, query = {}, { patience = 15_000 } = {}) {
   const set = Object.entries(query).filter(([, value]) => value !== "" && value !== undefined && value !== false);
   const search = new URLSearchParams(set.map(([name, value]) => [name, String(value)])).toString();
-  const response = await send(search ? `${path}?${search}` : path, { method, signal: AbortSignal.timeout(patience) });
+  const response = await send(search ? `${path}?${search}` : path, { method, patience });
   const body = await response.json().catch(() => ({}));
   if (!response.ok) throw new Refusal(response.status, body);
   return body;
