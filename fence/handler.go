@@ -15,6 +15,7 @@ const CodeStale holdfast.Code = "stale"
 // the tokens that it shows in the [Header], and answers the others itself, as
 // [Refuse] does. Handlers of one key run one after the other, so that the check
 // and what Next writes are one step; Next has done its writing when it returns.
+// That of an [http.TimeoutHandler] has not: put one around a Handler, not into it.
 //
 // A client that stalls while it sends its body keeps newer owners waiting, so
 // give the server a ReadTimeout. It may be used by any number of requests at

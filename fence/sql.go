@@ -87,8 +87,10 @@ func DoTx(ctx context.Context, db *sql.DB, opts *sql.TxOptions, tokens []holdfas
 //	ON CONFLICT (id) DO UPDATE SET total = excluded.total, version = excluded.version
 //	WHERE invoice.version <= excluded.version
 //
-// A row must always be written in the name of the same key. Other errors are
-// the database's, wrapped; see [CheckTx] on isolation levels.
+// A row must always be written in the name of the same key, and not be deleted:
+// its version goes with it, and a latecomer could insert it again. Mark it as
+// deleted instead, or use [CheckTx]. Other errors are the database's, wrapped;
+// see CheckTx on isolation levels.
 func Exec(ctx context.Context, db execer, token holdfast.Token, query string, args ...any) error {
 	result, err := db.ExecContext(ctx, query, args...)
 	if err != nil {
