@@ -19,6 +19,10 @@ const (
 	// doubles up to longestPause.
 	firstPause   = 25 * time.Millisecond
 	longestPause = 2 * time.Second
+
+	// longestSilence is longer than an attempt can take at a server that says
+	// nothing, if it was not asked to wait: the stream, and then the call.
+	longestSilence = 3 * answerWithin
 )
 
 // call is what one of the methods asks.
@@ -131,7 +135,7 @@ type trial struct {
 // failed notes an attempt that began then; of the first it does not matter.
 func (t *trial) failed(trouble *trouble, began instant) {
 	// Who stood in line for long was served until just now.
-	if t.count == 0 || began.since() > t.patience {
+	if t.count == 0 || began.since() > max(t.patience, longestSilence) {
 		t.began, t.pause = now(), 0
 	}
 	t.count++

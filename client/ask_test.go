@@ -316,6 +316,23 @@ func TestALockIsRepeatedWithWhatIsLeftOfItsWait(t *testing.T) {
 	})
 }
 
+// Each attempt takes longer than that, and nobody was served meanwhile.
+func TestASilentServerIsNotAskedForEver(t *testing.T) {
+	for _, plain := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &script{lines: []line{{after: 100 * time.Hour}}}
+			c := connectWith(t, client.Options{Transport: s, Plain: plain, Patience: 4 * time.Second}, "a", "b")
+			began := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+			defer cancel()
+			_, err := c.Lock(ctx, holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x")})
+			if holdfast.ErrorCode(err) != holdfast.CodeUnavailable || time.Since(began) > 30*time.Second {
+				t.Errorf("plain %v: %v after %v", plain, err, time.Since(began))
+			}
+		})
+	}
+}
+
 // However long it has stood in line: patience is for servers that are away.
 func TestALockThatWasServedForLongIsRepeated(t *testing.T) {
 	lines := []line{isRefused, {err: errReset, after: time.Hour}, isRefused, isRefused, isGranted}
