@@ -333,6 +333,27 @@ func TestASilentServerIsNotAskedForEver(t *testing.T) {
 	}
 }
 
+// Who would stand in line for long does not wait so long for a server that does
+// not even answer whether it has a stream.
+func TestASilentServerDoesNotKeepWhoWouldStandInLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{lines: []line{isGranted}}
+		silent := roundTrip(func(r *http.Request) (*http.Response, error) {
+			if r.URL.Host == "b" {
+				return s.RoundTrip(r)
+			}
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		})
+		c := connectWith(t, client.Options{Transport: silent}, "a", "b")
+		began := time.Now()
+		_, err := c.Lock(t.Context(), holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Wait: time.Hour})
+		if err != nil || time.Since(began) > 10*time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
+}
+
 // However long it has stood in line: patience is for servers that are away.
 func TestALockThatWasServedForLongIsRepeated(t *testing.T) {
 	lines := []line{isRefused, {err: errReset, after: time.Hour}, isRefused, isRefused, isGranted}

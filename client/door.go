@@ -62,7 +62,9 @@ func (d *door) attempt(ctx context.Context, call *call) (_ []byte, _ *trouble, i
 		}
 		opened, err := d.open(ctx, s)
 		if err != nil {
-			return nil, away(d.server, err), false
+			t := away(d.server, err)
+			t.OutcomeUnknown = false // it was not sent
+			return nil, t, false
 		}
 		if !opened {
 			return nil, nil, true
@@ -118,6 +120,12 @@ func (d *door) dial(ctx context.Context, o *opening) {
 		return
 	}
 	d.refused, d.pause = now(), min(max(firstRefusal, 2*d.pause), longestRefusal)
+	if ctx.Err() == context.DeadlineExceeded {
+		// More likely the server is silent than a proxy. A request of its own
+		// might be waited for as long as it would stand in line; but the next
+		// one to this server does without a stream.
+		o.err = errSilent
+	}
 }
 
 // upgrade makes a connection to the server and turns it into a WebSocket.
