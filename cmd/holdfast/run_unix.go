@@ -28,7 +28,7 @@ func catch() chan os.Signal {
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	}
 	signals := make(chan os.Signal, 16)
-	for _, list := range [][]os.Signal{toGroup, toCommand, {syscall.SIGTSTP}} {
+	for _, list := range [][]os.Signal{toGroup, toCommand, {syscall.SIGTSTP, syscall.SIGCONT}} {
 		for _, s := range list {
 			if !signal.Ignored(s) {
 				signal.Notify(signals, s)
@@ -94,7 +94,7 @@ func (c *runCommand) await(ctx context.Context, interrupt func(), locks *client.
 			case syscall.SIGTSTP:
 				suspend()
 				continue
-			case syscall.SIGUSR1, syscall.SIGUSR2:
+			case syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT:
 				continue // there is nobody yet whom it could be for
 			}
 			interrupt()
@@ -193,6 +193,12 @@ func (g *guard) pass(s syscall.Signal, kill *alarm) {
 	switch s {
 	case syscall.SIGUSR1, syscall.SIGUSR2:
 		g.group.signalCommand(s)
+		return
+	case syscall.SIGCONT:
+		// On a terminal, relayStop lets go on what it has seen stop.
+		if g.group.terminal == nil && g.held.Err() == nil {
+			g.group.signal(s)
+		}
 		return
 	case syscall.SIGTERM:
 		if g.killAfter > 0 {
