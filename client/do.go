@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"holdfast"
@@ -18,25 +19,28 @@ func (c *Client) Do(
 	keys []holdfast.Ask,
 	work func(ctx context.Context, tokens []holdfast.Token) error,
 	options ...Option,
-) error {
+) (err error) {
 	held, err := c.Hold(ctx, keys, options...)
 	if err != nil {
 		return err
 	}
 	defer func() {
+		lost := held.Err()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlockWithin)
 		defer cancel()
 		// If it fails, what was done is done, and the keys are free when their
 		// exp has passed.
 		_ = held.Unlock(ctx)
+		if gone := held.Err(); errors.Is(gone, ErrEnded) {
+			lost = gone // as the unlock has shown, if not before
+		}
+		switch {
+		case lost == nil:
+		case err == nil:
+			err = lost
+		default:
+			err = fmt.Errorf("%w; the work ended with: %w", lost, err)
+		}
 	}()
-	err = work(held.Context(), held.Tokens())
-	switch lost := held.Err(); {
-	case lost == nil:
-		return err
-	case err == nil:
-		return lost
-	default:
-		return fmt.Errorf("%w; the work ended with: %w", lost, err)
-	}
+	return work(held.Context(), held.Tokens())
 }

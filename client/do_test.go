@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"holdfast"
@@ -78,6 +79,40 @@ func TestDoSaysThatTheHoldWasLost(t *testing.T) {
 			})
 			if !errors.Is(err, client.ErrLost) || own != nil && !errors.Is(err, own) {
 				t.Errorf("the work returned %v, Do %v", own, err)
+			}
+		}
+	})
+}
+
+// The work ends before the next extension would have told.
+func TestDoLearnsAtTheEndThatTheHoldWasLost(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		for _, own := range []error{nil, errEnough} {
+			err := w.client.Do(t.Context(), holdfast.Keys("w", "x"), func(context.Context, []holdfast.Token) error {
+				w.store.Force(t.Context(), holdfast.ForceRequest{Key: "x"})
+				return own
+			})
+			if !errors.Is(err, client.ErrEnded) || own != nil && !errors.Is(err, own) {
+				t.Errorf("the work returned %v, Do %v", own, err)
+			}
+		}
+	})
+}
+
+// The keys are free, and nobody can tell who has released them.
+func TestDoDoesNotTakeALostAnswerForALostHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		isEmpty := line{status: 200, body: `{"unlocked":[]}`}
+		isLate := isEmpty
+		isLate.after = 2 * time.Second
+		for name, lines := range map[string][]line{
+			"no answer":   {isGranted, isReset, isEmpty},
+			"late answer": {isGranted, isLate},
+		} {
+			c := connectWith(t, client.Options{Transport: &script{lines: lines}, Plain: true}, "a")
+			err := c.Do(t.Context(), holdfast.Keys("x"), func(context.Context, []holdfast.Token) error { return nil }, client.Exp(time.Second))
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
 			}
 		}
 	})

@@ -78,6 +78,7 @@ type Held struct {
 	watch   *time.Timer   // for the end of its life
 
 	unlocking sync.Mutex // one at a time tells the server
+	told      bool       // the server may have been told
 	unlocked  bool       // the server has been told
 }
 
@@ -206,7 +207,8 @@ func (h *Held) Context() context.Context { return &h.ctx }
 // Err is nil while the keys are certainly held, unless somebody has released
 // them by force since the last extension, and then says why they are not:
 // [ErrEnded] or [ErrNotExtended], both of them [ErrLost], with more about it; or
-// [ErrUnlocked].
+// [ErrUnlocked]. After an Unlock it is ErrEnded as well if somebody had released
+// them by force before that.
 func (h *Held) Err() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -346,14 +348,29 @@ func (h *Held) Unlock(ctx context.Context) error {
 	if h.unlocked {
 		return nil
 	}
-	var err error
 	if ctx.Err() != nil {
-		err = h.client.giveBack(ctx, h.uid, h.tokens)
-	} else {
-		_, err = h.client.Unlock(ctx, holdfast.UnlockRequest{UID: h.uid, Tokens: h.tokens})
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), unlockWithin)
+		defer cancel()
 	}
-	h.unlocked = err == nil
+	keys, first, err := h.client.unlock(ctx, holdfast.UnlockRequest{UID: h.uid, Tokens: h.tokens})
+	if err == nil && first && !h.told && len(keys) < len(h.tokens) {
+		h.missed(keys)
+	}
+	h.told, h.unlocked = true, err == nil
 	return err
+}
+
+// missed notes that the server has unlocked these keys only. If the others
+// cannot have run out, somebody has released them before.
+func (h *Held) missed(unlocked []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.err != ErrUnlocked || h.left() <= 0 {
+		return
+	}
+	kept := slices.DeleteFunc(slices.Clone(h.tokens), func(t holdfast.Token) bool { return !slices.Contains(unlocked, t.Key) })
+	h.err = ended(h.tokens, kept)
 }
 
 // heldContext is a context that asks the clock.

@@ -496,3 +496,21 @@ func TestAMalformedHoldIsRefusedAtOnce(t *testing.T) {
 		t.Errorf("exp -1: %v", err)
 	}
 }
+
+// What is gone by then was released by the first attempt, as far as anybody knows.
+func TestARepeatedUnlockIsNoLoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{lines: []line{isGranted, isReset, {status: 200, body: `{"unlocked":[]}`}}}
+		c := connectWith(t, client.Options{Transport: s, Plain: true, Patience: -1}, "a")
+		held, err := c.Hold(t.Context(), holdfast.Keys("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if held.Unlock(t.Context()) == nil {
+			t.Fatal("the first one had an answer")
+		}
+		if err := held.Unlock(t.Context()); err != nil || held.Err() != client.ErrUnlocked {
+			t.Errorf("%v, %v", err, held.Err())
+		}
+	})
+}

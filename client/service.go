@@ -57,17 +57,24 @@ func (c *Client) lock(ctx context.Context, req asked) (holdfast.Grant, tie, erro
 // the keys that the lost one named are missing in this one. A server that has
 // too much to do (CodeLimit) is asked again, as one that is away.
 func (c *Client) Unlock(ctx context.Context, req holdfast.UnlockRequest) ([]string, error) {
-	req, err := req.Normal()
+	keys, _, err := c.unlock(ctx, req)
+	return keys, err
+}
+
+// unlock is Unlock, and says whether no answer was lost.
+func (c *Client) unlock(ctx context.Context, req holdfast.UnlockRequest) (_ []string, first bool, err error) {
+	req, err = req.Normal()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	call := posting(wire.OpUnlock, req, wire.AppendUnlock)
 	call.gives = true
 	body, err := c.ask(ctx, call)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return wire.ReadUnlocked(body)
+	keys, err := wire.ReadUnlocked(body)
+	return keys, call.last == nil, err
 }
 
 // Extend starts the life of holds anew. Without an Exp the server decides.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -62,6 +63,14 @@ func (c *runCommand) around(locks *client.Client, path string) error {
 	group.restoreTerminal()
 	if !g.lost {
 		c.giveBack(held)
+		// As was seen only now. Another one with the same uid may give back for both.
+		if c.UID == "" && errors.Is(held.Err(), client.ErrEnded) {
+			code := 0
+			if err != nil {
+				code = status(err)
+			}
+			return lostWith(code)
+		}
 		return err
 	}
 	// The others need not wait for the end of the hold if the server is there.
@@ -234,6 +243,11 @@ func (g *guard) ended(status syscall.WaitStatus, kill *alarm) error {
 	}
 	g.group.finish(kill)
 	<-g.told
+	return lostWith(code)
+}
+
+// lostWith is what to end with when the hold is lost.
+func lostWith(code int) error {
 	return &exit{statusLost, fmt.Sprintf("the hold is lost; the command ended with status %d", code)}
 }
 
