@@ -146,6 +146,43 @@ func TestAFullRedisTakesBackWhatComesWithOtherRequests(t *testing.T) {
 	}
 }
 
+// It may have been granted, and have run out, when Redis does not know the place
+// any more; the request that asks anew cannot say that nothing was done.
+func TestWhoHasStoodInLineIsNotToldThatNothingWasDone(t *testing.T) {
+	for name, wait := range map[string]time.Duration{"in time": time.Minute, "too late": 3 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			server := redistest.Start(t)
+			s := bare(t, server, "here")
+			s.byAsk, s.byTicket, s.closing = map[string]*call{}, map[string]*call{}, make(chan struct{})
+			lock(t, s, "a", "x", time.Minute)
+			answer := make(chan error, 1)
+			go func() {
+				_, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "b", Keys: holdfast.Keys("x"), Exp: time.Minute, Wait: wait})
+				answer <- err
+			}()
+			redistest.Eventually(t, "b stands in line", func() bool { return s.knowsPlace("b") })
+			server.Do("FLUSHALL")
+			setClock(server, 1000)
+			server.Do("CONFIG", "SET", "maxmemory", "1")
+			if wait == time.Minute {
+				s.mu.Lock()
+				for _, c := range s.byTicket {
+					c.tell()
+				}
+				s.mu.Unlock()
+			}
+			select {
+			case err := <-answer:
+				if e, ok := errors.AsType[*holdfast.Error](err); !ok || e.Code != holdfast.CodeUnavailable || !e.OutcomeUnknown {
+					t.Errorf("the answer: %#v", err)
+				}
+			case <-time.After(20 * time.Second):
+				t.Fatal("no answer")
+			}
+		})
+	}
+}
+
 // The clock of Redis may be set back, or be behind on the next primary: nothing
 // has been held for less than no time.
 func TestClockSetBack(t *testing.T) {

@@ -50,6 +50,7 @@ func (s *Store) lockInLine(ctx context.Context, req holdfast.LockRequest, args [
 	over := time.NewTimer(req.Wait)
 	defer over.Stop()
 	ask := req.UID + "\x00" + strings.Join(args[beforeAsks:], "\x00")
+	stood := false // it may have been let in by then, and its hold have run out
 	for {
 		c := s.join(ask)
 		args[3] = s.id + " " + c.ticket + " " + millis(s.options.DeadAfter)
@@ -57,12 +58,16 @@ func (s *Store) lockInLine(ctx context.Context, req holdfast.LockRequest, args [
 		if err != nil {
 			s.quit(c)
 			s.reconcileSoon() // it may stand in line all the same, now or in a moment
+			if stood {
+				err = holdfast.Unknown(err)
+			}
 			return holdfast.Grant{}, err
 		}
 		if status(answer) != wordWaiting {
 			s.quit(c)
 			return s.answered(answer, req)
 		}
+		stood = true
 		if !s.standsAt(c, answer) {
 			continue
 		}
@@ -77,7 +82,7 @@ func (s *Store) lockInLine(ctx context.Context, req holdfast.LockRequest, args [
 			args[3] = ""
 			answer, err := s.ask(args)
 			if err != nil {
-				return holdfast.Grant{}, err
+				return holdfast.Grant{}, holdfast.Unknown(err)
 			}
 			return s.answered(answer, req)
 		}
@@ -269,7 +274,8 @@ func (s *Store) leave(ctx context.Context, c *call, why string) (string, []rueid
 		return "", nil, holdfast.Unknown(err)
 	}
 	if why == "look" && status(answer) == wordWaiting { // let in just now
-		return s.claim(ctx, c)
+		word, answer, err := s.claim(ctx, c)
+		return word, answer, holdfast.Unknown(err)
 	}
 	return status(answer), answer, nil
 }
