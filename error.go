@@ -35,7 +35,7 @@ type Error struct {
 	Cycle    []Link    // with CodeDeadlock: each waits for the key, which the next one holds
 
 	RetryAfter     time.Duration // with CodeUnavailable and CodeLimit: when to ask again
-	OutcomeUnknown bool          // with CodeUnavailable: it may have happened
+	OutcomeUnknown bool          // it may have happened: with CodeUnavailable, or by an earlier attempt that had no answer
 
 	Cause error // what went wrong underneath; for logs
 }

@@ -158,10 +158,11 @@ func (t *trial) rest() (_ time.Duration, hopeless bool) {
 // longer is the pause that follows on one.
 func longer(pause time.Duration) time.Duration { return min(max(firstPause, 2*pause), longestPause) }
 
-// verdict is the error to return in the end. A refusal that is an answer says
-// what is the case, whatever was unclear before.
+// verdict is the error to return in the end. A refusal of one that has looked
+// what is held says what is the case, whatever was unclear before.
 func (t *trial) verdict(last *trouble) error {
-	if last.Code == holdfast.CodeUnavailable {
+	switch last.Code {
+	case holdfast.CodeUnavailable, holdfast.CodeLimit, holdfast.CodeUnauthenticated, holdfast.CodeForbidden:
 		last.OutcomeUnknown = t.unknown
 	}
 	return last.Error

@@ -276,23 +276,33 @@ func TestPatienceIsWhatTheOptionsSay(t *testing.T) {
 }
 
 func TestItIsSaidWhetherTheOutcomeIsKnown(t *testing.T) {
+	atLimit := line{status: 429, body: `{"error":"limit","message":"too many"}`}
+	unknownToIt := line{status: 401, body: `{"error":"unauthenticated","message":"who are you"}`}
+	notAllowed := line{status: 403, body: `{"error":"forbidden","message":"not this key"}`}
+	isLocked := line{status: 423, body: `{"error":"locked","message":"held","blockers":[{"key":"x","uid":"v","version":1,"exp":1,"mode":"exclusive","waiting":false}]}`}
 	for name, test := range map[string]struct {
 		lines   []line
+		code    holdfast.Code
 		unknown bool
 	}{
-		"never connected":       {[]line{isRefused}, false},
-		"always busy":           {[]line{isBusy}, false},
-		"reset":                 {[]line{isReset}, true},
-		"silent":                {[]line{{after: time.Hour}}, true},
-		"a gateway":             {[]line{isGateway}, true},
-		"unclear, then refused": {[]line{isUnclear, isRefused}, true},
-		"reset, then busy":      {[]line{isReset, isBusy}, true},
+		"never connected":              {[]line{isRefused}, holdfast.CodeUnavailable, false},
+		"always busy":                  {[]line{isBusy}, holdfast.CodeUnavailable, false},
+		"reset":                        {[]line{isReset}, holdfast.CodeUnavailable, true},
+		"silent":                       {[]line{{after: time.Hour}}, holdfast.CodeUnavailable, true},
+		"a gateway":                    {[]line{isGateway}, holdfast.CodeUnavailable, true},
+		"unclear, then refused":        {[]line{isUnclear, isRefused}, holdfast.CodeUnavailable, true},
+		"reset, then busy":             {[]line{isReset, isBusy}, holdfast.CodeUnavailable, true},
+		"at a limit":                   {[]line{atLimit}, holdfast.CodeLimit, false},
+		"reset, then at a limit":       {[]line{isReset, atLimit}, holdfast.CodeLimit, true},
+		"reset, then not known":        {[]line{isReset, unknownToIt}, holdfast.CodeUnauthenticated, true},
+		"reset, then not allowed":      {[]line{isReset, notAllowed}, holdfast.CodeForbidden, true},
+		"reset, then held by somebody": {[]line{isReset, isLocked}, holdfast.CodeLocked, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			follow(t, "a b", test.lines, func(t *testing.T, c *client.Client, _ *script) {
 				_, err := c.Lock(t.Context(), holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x")})
 				refusal, ok := errors.AsType[*holdfast.Error](err)
-				if !ok || refusal.Code != holdfast.CodeUnavailable || refusal.OutcomeUnknown != test.unknown {
+				if !ok || refusal.Code != test.code || refusal.OutcomeUnknown != test.unknown {
 					t.Errorf("got %+v", err)
 				}
 			})
