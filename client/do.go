@@ -26,7 +26,7 @@ func (c *Client) Do(
 	}
 	defer func() {
 		lost := held.Err()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlockWithin)
+		ctx, cancel := givingBack(ctx)
 		defer cancel()
 		// If it fails, what was done is done, and the keys are free when their
 		// exp has passed.

@@ -106,6 +106,7 @@ the client waits for so long. That is harmless: the same uid that asks again
 for what it holds gets the same hold. (Force, which knows no uid, is sent again
 only if it cannot have happened.) When patience is at an end, the error has
 CodeUnavailable, and OutcomeUnknown says whether the last of it may have
-happened all the same.
+happened all the same. It says so, too, when a server turns the call away that
+another one has not answered.
 */
 package client

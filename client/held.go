@@ -157,10 +157,15 @@ func (c *Client) extendOnce(
 
 // giveBack unlocks tokens, whatever has become of ctx.
 func (c *Client) giveBack(ctx context.Context, uid string, tokens []holdfast.Token) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlockWithin)
+	ctx, cancel := givingBack(ctx)
 	defer cancel()
 	_, err := c.Unlock(ctx, holdfast.UnlockRequest{UID: uid, Tokens: tokens})
 	return err
+}
+
+// givingBack is a ctx to unlock in, whatever has become of ctx.
+func givingBack(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), unlockWithin)
 }
 
 func (c *Client) newHeld(ctx context.Context, req asked, tokens []holdfast.Token, life time.Duration, began instant) *Held {
@@ -350,7 +355,7 @@ func (h *Held) Unlock(ctx context.Context) error {
 	}
 	if ctx.Err() != nil {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), unlockWithin)
+		ctx, cancel = givingBack(ctx)
 		defer cancel()
 	}
 	keys, first, err := h.client.unlock(ctx, holdfast.UnlockRequest{UID: h.uid, Tokens: h.tokens})
