@@ -46,8 +46,7 @@ func TestForceSaysWhenItMayHaveHappened(t *testing.T) {
 			}
 			switch way.Load() {
 			case 0:
-				w.WriteHeader(http.StatusServiceUnavailable)
-				fmt.Fprint(w, `{"error":"unavailable","message":"the leader is gone","outcome":"unknown"}`)
+				refuse(w, http.StatusServiceUnavailable, `{"error":"unavailable","message":"the leader is gone","outcome":"unknown"}`)
 			case 1: // a proxy that has waited for long enough
 				w.WriteHeader(http.StatusGatewayTimeout)
 			default:
@@ -77,8 +76,7 @@ func TestForceTellsALateAnswerFromWhatIsAskedNow(t *testing.T) {
 			if r.Method == http.MethodDelete {
 				<-hold
 				if fail.Load() {
-					w.WriteHeader(http.StatusServiceUnavailable)
-					fmt.Fprint(w, `{"error":"unavailable","message":"no leader"}`)
+					refuse(w, http.StatusServiceUnavailable, `{"error":"unavailable","message":"no leader"}`)
 					return
 				}
 			}

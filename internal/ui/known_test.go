@@ -20,8 +20,7 @@ func TestAStalePageSaysWhenItLastKnew(t *testing.T) {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if broken.Load() && r.URL.Path == "/locks" {
 				time.Sleep(3 * time.Second)
-				w.WriteHeader(http.StatusServiceUnavailable)
-				fmt.Fprint(w, `{"error":"unavailable","message":"no leader"}`)
+				refuse(w, http.StatusServiceUnavailable, `{"error":"unavailable","message":"no leader"}`)
 				return
 			}
 			next.ServeHTTP(w, r)
@@ -124,8 +123,7 @@ func TestATokenCanTakeItsTime(t *testing.T) {
 	s := serve(t, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/count" && r.Header.Get("Authorization") != "Bearer s3cret" {
-				w.WriteHeader(http.StatusUnauthorized)
-				fmt.Fprint(w, `{"error":"unauthenticated","message":"a token is needed"}`)
+				refuse(w, http.StatusUnauthorized, `{"error":"unauthenticated","message":"a token is needed"}`)
 				return
 			}
 			next.ServeHTTP(w, r)

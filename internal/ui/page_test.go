@@ -218,8 +218,7 @@ func TestForceSaysWhatWentWrong(t *testing.T) {
 				next.ServeHTTP(w, r)
 				return
 			}
-			w.WriteHeader(http.StatusServiceUnavailable)
-			fmt.Fprint(w, `{"error":"unavailable","message":"no leader"}`)
+			refuse(w, http.StatusServiceUnavailable, `{"error":"unavailable","message":"no leader"}`)
 		})
 	})
 	s.lock("stuck", "", "k")
@@ -525,8 +524,7 @@ func TestThePageSaysWhatTheServerSaysIsWrong(t *testing.T) {
 	s := serve(t, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if broken.Load() && r.URL.Path == "/locks" {
-				w.WriteHeader(http.StatusServiceUnavailable)
-				fmt.Fprint(w, `{"error":"unavailable","message":"there is no leader <b>now</b>"}`)
+				refuse(w, http.StatusServiceUnavailable, `{"error":"unavailable","message":"there is no leader <b>now</b>"}`)
 				return
 			}
 			next.ServeHTTP(w, r)
@@ -547,8 +545,7 @@ func TestTheTokenIsAskedForAndSent(t *testing.T) {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			open := r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, "/ui/") || r.Method == http.MethodPost
 			if !open && r.Header.Get("Authorization") != "Bearer s3cret" {
-				w.WriteHeader(http.StatusUnauthorized)
-				fmt.Fprint(w, `{"error":"unauthenticated","message":"a token is needed"}`)
+				refuse(w, http.StatusUnauthorized, `{"error":"unauthenticated","message":"a token is needed"}`)
 				return
 			}
 			next.ServeHTTP(w, r)

@@ -25,6 +25,12 @@ type site struct {
 	down    func()
 }
 
+// refuse answers in the place of the service.
+func refuse(w http.ResponseWriter, status int, answer string) {
+	w.WriteHeader(status)
+	io.WriteString(w, answer)
+}
+
 // serve starts a site.
 func serve(t testing.TB, wrap ...func(http.Handler) http.Handler) *site {
 	t.Helper()
