@@ -2,6 +2,7 @@ package ui_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -20,7 +21,7 @@ import (
 type site struct {
 	t       testing.TB
 	store   *memory.Store
-	address string
+	address string                          // is set once: tabs read it while the site goes and comes
 	wrap    func(http.Handler) http.Handler // may answer before the service does
 	down    func()
 }
@@ -34,7 +35,7 @@ func refuse(w http.ResponseWriter, status int, answer string) {
 // serve starts a site.
 func serve(t testing.TB, wrap ...func(http.Handler) http.Handler) *site {
 	t.Helper()
-	s := &site{t: t, store: memory.New(), address: "127.0.0.1:0", wrap: func(h http.Handler) http.Handler { return h }}
+	s := &site{t: t, store: memory.New(), wrap: func(h http.Handler) http.Handler { return h }}
 	for _, w := range wrap {
 		s.wrap = w
 	}
@@ -47,11 +48,13 @@ func serve(t testing.TB, wrap ...func(http.Handler) http.Handler) *site {
 // up has the site answer, at the address that it had before.
 func (s *site) up() {
 	s.t.Helper()
-	listener, err := net.Listen("tcp", s.address)
+	listener, err := net.Listen("tcp", cmp.Or(s.address, "127.0.0.1:0"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.address = listener.Addr().String()
+	if s.address == "" {
+		s.address = listener.Addr().String()
+	}
 	handler := api.New(s.store, api.Options{Count: s.store.Count, Logger: slog.New(slog.DiscardHandler)})
 	server := &http.Server{Handler: s.wrap(handler), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 	go server.Serve(listener)
