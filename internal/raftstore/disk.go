@@ -82,7 +82,7 @@ func openDir(options Options) (_ storage, err error) {
 		}
 	}()
 	torn := unfinished(logDir)
-	files := segments{segment.NewFiler(logDir, fs.New())}
+	files := segments{segment.NewFiler(logDir, zeroed{fs.New()})}
 	log, err := wal.Open(logDir, wal.WithSegmentFiler(files), wal.WithLogger(raftLogger(options.Logger)))
 	if err != nil {
 		return storage{}, damaged(logDir, err)
