@@ -34,6 +34,8 @@ export interface Answer<T> {
   body: T;
   /** When the request that was answered was sent, or a little before that. */
   sent: Instant;
+  /** No attempt before may have done what was asked. */
+  first: boolean;
 }
 
 export interface AskerOptions {
@@ -77,7 +79,7 @@ export class Asker {
       const index = this.#current;
       const sent = now();
       const result = await this.#attempt<T>(this.#servers[index]!, call);
-      if (!(result instanceof Trouble)) return { body: result.body, sent };
+      if (!(result instanceof Trouble)) return { body: result.body, sent, first: !unknown };
       const { error } = result;
       const again = result.again || (call.gives === true && error.code === "limit");
       if (again && this.#current === index) this.#current = (index + 1) % this.#servers.length;

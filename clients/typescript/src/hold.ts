@@ -30,7 +30,7 @@ const giveBackWithin = 5_000;
 interface Client {
   lock(keys: Keys, options: LockOptions): Promise<Answer<Grant>>;
   extend(body: object, call: Pick<Call, "signal" | "limit" | "patience">): Promise<Answer<Extension>>;
-  unlock(grant: Grant, options: CallOptions): Promise<unknown>;
+  unlock(grant: Grant, options: CallOptions): Promise<Answer<{ unlocked: string[] }>>;
 }
 
 /**
@@ -99,6 +99,7 @@ export class Hold {
   #over: HoldfastError | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #unlocking: Promise<void> | undefined;
+  #asked = false; // a server to unlock
 
   /** @internal */
   constructor(client: Client, grant: Grant, exp: number, lives: Instant, outer?: AbortSignal) {
@@ -118,7 +119,10 @@ export class Hold {
     return this.#check() === undefined;
   }
 
-  /** Why the keys are not held any more, `lost` or `unlocked`; undefined while they are. It looks at the clock. */
+  /**
+   * Why the keys are not held any more, `lost` or `unlocked`; undefined while they are. After an {@link unlock} it is
+   * `lost` as well if that has shown that somebody had released a key before. It looks at the clock.
+   */
   get over(): HoldfastError | undefined {
     return this.#check();
   }
@@ -139,8 +143,13 @@ export class Hold {
   }
 
   async #unlock(options: CallOptions): Promise<void> {
+    const anew = !this.#asked;
+    this.#asked = true;
     try {
-      await this.#client.unlock({ uid: this.uid, tokens: [...this.tokens], exp: 0 }, options);
+      const { body, first } = await this.#client.unlock({ uid: this.uid, tokens: [...this.tokens], exp: 0 }, options);
+      // What cannot have run out, and is not unlocked by this, was released before.
+      const gone = this.tokens.find(({ key }) => !body.unlocked.includes(key));
+      if (gone && anew && first && this.#over?.code === "unlocked" && this.#left() > 0) this.#over = ended(gone.key);
     } catch (error) {
       this.#unlocking = undefined;
       throw error;
@@ -200,8 +209,7 @@ export class Hold {
       if (this.#check()) return undefined; // nobody may use it any more, whatever the answer
       if (body.tokens.length < tokens.length) {
         const gone = tokens.find((token) => !body.tokens.some(({ key }) => key === token.key));
-        const message = `the hold is lost: key "${gone?.key}" was released by force, or its time ran out`;
-        this.#end(new HoldfastError("lost", message));
+        this.#end(ended(gone?.key));
       } else {
         this.#lives = sent;
         this.#trouble = undefined;
@@ -213,6 +221,11 @@ export class Hold {
       return error;
     }
   }
+}
+
+/** Why a hold is over that the server does not have any more. */
+function ended(key: string | undefined): HoldfastError {
+  return new HoldfastError("lost", `the hold is lost: key "${key}" was released by force, or its time ran out`);
 }
 
 /** Lets a signal look before it says whether it is aborted. */

@@ -119,13 +119,18 @@ export class Holdfast {
    */
   async unlock(
     grant: { uid: string; tokens: readonly Token[] },
-    { signal, ...fields }: CallOptions = {},
+    options: CallOptions = {},
   ): Promise<string[]> {
-    const { uid, tokens } = grant;
-    if (tokens.length === 0) return []; // a server takes it for a mistake
-    const call = { signal, gives: true };
-    const body = await this.#post<{ unlocked: string[] }>("unlock", { ...fields, uid, tokens }, call);
-    return body.unlocked;
+    if (grant.tokens.length === 0) return []; // a server takes it for a mistake
+    return (await this.#unlock(grant, options)).body.unlocked;
+  }
+
+  #unlock(
+    { uid, tokens }: { uid: string; tokens: readonly Token[] },
+    { signal, ...fields }: CallOptions,
+  ): Promise<Answer<{ unlocked: string[] }>> {
+    const body: object = { ...fields, uid, tokens };
+    return this.#asker.ask({ method: "POST", path: "unlock", body: () => body, signal, gives: true });
   }
 
   /** Says whether at least one of the keys is held by anybody. */
@@ -179,7 +184,7 @@ export class Holdfast {
       {
         lock: (keys, options) => this.#lock(keys, options),
         extend: (body, call) => this.#asker.ask({ method: "POST", path: "extend", body: () => body, ...call }),
-        unlock: (grant, options) => this.unlock(grant, options),
+        unlock: (grant, options) => this.#unlock(grant, options),
       },
       keys,
       options,
@@ -200,22 +205,24 @@ export class Holdfast {
     work: (signal: AbortSignal, tokens: readonly Token[]) => Promise<T> | T,
   ): Promise<T> {
     const hold = await this.hold(keys, options);
+    let done: { result: T } | { error: unknown };
     try {
-      const result = await work(hold.signal, hold.tokens);
-      const over = hold.over;
-      if (over) throw over;
-      return result;
+      done = { result: await work(hold.signal, hold.tokens) };
     } catch (error) {
-      const over = hold.over;
-      if (over && error !== over) throw new HoldfastError(over.code, over.message, { cause: error });
-      throw error;
-    } finally {
-      // If it fails, what was done is done, and the keys are free when their exp has passed.
-      await hold.unlock({ signal: AbortSignal.timeout(tidyWithin) }).catch(() => {});
+      done = { error };
     }
+    // If it fails, what was done is done, and the keys are free when their exp has passed.
+    await hold.unlock({ signal: AbortSignal.timeout(tidyWithin) }).catch(() => {});
+    const lost = hold.over?.code === "lost" && hold.over; // as was known before, or as the unlock has shown
+    if ("result" in done) {
+      if (lost) throw lost;
+      return done.result;
+    }
+    if (lost && done.error !== lost) throw new HoldfastError(lost.code, lost.message, { cause: done.error });
+    throw done.error;
   }
 
-  async #post<T>(path: string, body: object, call: Pick<Call, "signal" | "gives">): Promise<T> {
+  async #post<T>(path: string, body: object, call: Pick<Call, "signal">): Promise<T> {
     return (await this.#asker.ask<T>({ method: "POST", path, body: () => body, ...call })).body;
   }
 }

@@ -175,6 +175,46 @@ suite("holds", { timeout: 120_000 }, () => {
     });
   });
 
+  test("the unlock shows that a key was released by force", async (t) => {
+    const holdfast = new Holdfast((await serve(t)).url);
+    const robbed = () => holdfast.force("y");
+    await assert.rejects(holdfast.withLock(["x", "y"], { exp: 60_000 }, robbed), ({ code, message }) => {
+      return code === "lost" && message.includes('"y"');
+    });
+    const broken = async () => {
+      await robbed();
+      throw new Error("broken");
+    };
+    await assert.rejects(holdfast.withLock("y", { exp: 60_000 }, broken), ({ code, cause }) => {
+      return code === "lost" && cause.message === "broken";
+    });
+    const hold = await holdfast.hold("y", { exp: 60_000 });
+    await robbed();
+    assert.ok(hold.held()); // as far as is known
+    await hold.unlock();
+    assert.equal(hold.over.code, "lost");
+  });
+
+  test("an unlock whose answer was lost shows nothing", async (t) => {
+    let lost = 0;
+    const losing = async (input, init) => {
+      const response = await fetch(input, init);
+      if (!String(input).endsWith("/unlock") || lost++ > 0) return response;
+      throw new TypeError("fetch failed");
+    };
+    const holdfast = new Holdfast((await serve(t)).url, { fetch: losing });
+    assert.equal(await holdfast.withLock("x", { exp: 60_000 }, () => "done"), "done");
+    assert.equal(lost, 2);
+
+    // Nor does one that is called again after it had failed.
+    lost = 0;
+    const impatient = new Holdfast((await serve(t)).url, { patience: 0, fetch: losing });
+    const hold = await impatient.hold("x", { exp: 60_000 });
+    await assert.rejects(hold.unlock(), { code: "unavailable" });
+    await hold.unlock();
+    assert.equal(hold.over.code, "unlocked");
+  });
+
   test("a machine that was suspended has lost its holds", async (t) => {
     const holdfast = new Holdfast((await serve(t)).url);
     const hold = await holdfast.hold("x", { exp: 60_000 });
