@@ -204,7 +204,7 @@ func (s *stream) read() {
 		}
 		for i := range calls {
 			if pace.perSecond > 0 && !pace.pass(time.Now()) && calls[i].Op != wire.OpCancel {
-				s.batch.refuse(calls[i].ID, overLimit("requests: more than %d in a second on this connection", pace.perSecond))
+				s.refuse(calls[i].ID, overLimit("requests: more than %d in a second on this connection", pace.perSecond))
 				continue
 			}
 			s.begin(&calls[i])
@@ -240,7 +240,7 @@ func readAll(r io.Reader, buffer []byte) ([]byte, error) {
 func (s *stream) begin(call *wire.Call) {
 	switch {
 	case call.Err != nil:
-		s.batch.refuse(call.ID, call.Err.(*holdfast.Error))
+		s.refuse(call.ID, call.Err.(*holdfast.Error))
 	case call.Op == wire.OpCancel:
 		s.cancel(call.ID)
 	case s.handler.options.Prompt && s.room(call):
@@ -254,6 +254,24 @@ func (s *stream) begin(call *wire.Call) {
 	if len(s.batch.text) > maxBatch {
 		s.send(&s.batch, 0)
 	}
+}
+
+// refuse refuses a request that does not begin.
+func (s *stream) refuse(id uint64, refusal *holdfast.Error) {
+	s.mu.Lock()
+	_, taken := s.calls[id]
+	s.mu.Unlock()
+	if taken {
+		s.refuseTaken(id)
+		return
+	}
+	s.batch.refuse(id, refusal)
+}
+
+// refuseTaken refuses a request with the id of one that is under way. With that
+// id the refusal would be taken for the answer of that one.
+func (s *stream) refuseTaken(id uint64) {
+	s.batch.refuse(0, holdfast.Invalid("id: %d is that of a request that is under way", id))
 }
 
 // cancel withdraws a request. If it has been answered already, there is
@@ -296,7 +314,7 @@ func (s *stream) start(began time.Time, call wire.Request, rest rest) {
 	case closing:
 		// The client hears that the connection ends.
 	case taken:
-		s.batch.refuse(0, holdfast.Invalid("id: %d is that of a request that is under way", call.ID))
+		s.refuseTaken(call.ID)
 	case full:
 		s.batch.refuse(call.ID, &holdfast.Error{Code: holdfast.CodeLimit, Message: "too many requests are under way on this connection"})
 	default:
