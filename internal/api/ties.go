@@ -167,6 +167,10 @@ func (t *ties) look(s *stream, ends map[tie]time.Time) error {
 	}
 	for uid, tokens := range over {
 		for some := range slices.Chunk(tokens, holdfast.MaxKeys) {
+			some = t.tiedStill(s, uid, some)
+			if len(some) == 0 {
+				continue
+			}
 			if _, err := t.service.Unlock(t.ctx, holdfast.UnlockRequest{UID: uid, Tokens: some}); err != nil {
 				return err
 			}
@@ -187,6 +191,17 @@ func (t *ties) forget(s *stream, settled []tie) {
 			t.cut(s, hold)
 		}
 	}
+}
+
+// tiedStill gives those of some holds that are tied to an ended connection still:
+// to look at many takes a while, in which their owner may come back here.
+func (t *ties) tiedStill(s *stream, uid string, tokens []holdfast.Token) []holdfast.Token {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.DeleteFunc(tokens, func(token holdfast.Token) bool {
+		_, tied := s.tied[tie{uid, token}]
+		return !tied
+	})
 }
 
 // of gives the holds that are tied to a connection.
