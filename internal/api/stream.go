@@ -70,6 +70,7 @@ type stream struct {
 	unsent  answers
 	spare   []byte // a buffer for the next ones
 	writing bool
+	reading bool // the reader works through a message
 	closing bool // no call begins any more
 	over    bool // nothing can be written any more
 
@@ -176,7 +177,7 @@ func (s *stream) beat() (stop func()) {
 func (s *stream) leave() {
 	s.mu.Lock()
 	s.closing = true
-	for !s.over && (len(s.calls) > 0 || s.writing || s.unsent.count > 0) {
+	for !s.over && (len(s.calls) > 0 || s.reading || s.writing || s.unsent.count > 0) {
 		s.changed.Wait()
 	}
 	s.mu.Unlock()
@@ -199,6 +200,7 @@ func (s *stream) read() {
 			return
 		}
 		s.heard.Add(1)
+		s.atWork(true)
 		if calls, err = wire.DecodeCalls(message, calls[:0]); err != nil {
 			s.batch.refuse(0, err.(*holdfast.Error))
 		}
@@ -210,12 +212,23 @@ func (s *stream) read() {
 			s.begin(&calls[i])
 		}
 		s.send(&s.batch, 0)
+		s.atWork(false)
 		if cap(message) > keptBuffer {
 			message = make([]byte, 0, 4<<10)
 		}
 		if clear(calls); cap(calls) > keptCalls {
 			calls = nil
 		}
+	}
+}
+
+// atWork notes whether the reader works through a message.
+func (s *stream) atWork(reading bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reading = reading
+	if !reading && s.closing {
+		s.changed.Broadcast()
 	}
 }
 
