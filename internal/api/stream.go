@@ -202,11 +202,11 @@ func (s *stream) read() {
 		s.heard.Add(1)
 		s.atWork(true)
 		if calls, err = wire.DecodeCalls(message, calls[:0]); err != nil {
-			s.batch.refuse(0, err.(*holdfast.Error))
+			s.refuse(new(wire.Call), err.(*holdfast.Error))
 		}
 		for i := range calls {
 			if pace.perSecond > 0 && !pace.pass(time.Now()) && calls[i].Op != wire.OpCancel {
-				s.refuse(calls[i].ID, overLimit("requests: more than %d in a second on this connection", pace.perSecond))
+				s.refuse(&calls[i], overLimit("requests: more than %d in a second on this connection", pace.perSecond))
 				continue
 			}
 			s.begin(&calls[i])
@@ -253,7 +253,7 @@ func readAll(r io.Reader, buffer []byte) ([]byte, error) {
 func (s *stream) begin(call *wire.Call) {
 	switch {
 	case call.Err != nil:
-		s.refuse(call.ID, call.Err.(*holdfast.Error))
+		s.refuse(call, call.Err.(*holdfast.Error))
 	case call.Op == wire.OpCancel:
 		s.cancel(call.ID)
 	case s.handler.options.Prompt && s.room(call):
@@ -270,21 +270,30 @@ func (s *stream) begin(call *wire.Call) {
 }
 
 // refuse refuses a request that does not begin.
-func (s *stream) refuse(id uint64, refusal *holdfast.Error) {
+func (s *stream) refuse(call *wire.Call, refusal *holdfast.Error) {
 	s.mu.Lock()
-	_, taken := s.calls[id]
+	_, taken := s.calls[call.ID]
 	s.mu.Unlock()
 	if taken {
-		s.refuseTaken(id)
+		s.refuseTaken(&call.Request)
 		return
 	}
-	s.batch.refuse(id, refusal)
+	s.refuseAs(call.ID, &call.Request, refusal)
 }
 
 // refuseTaken refuses a request with the id of one that is under way. With that
 // id the refusal would be taken for the answer of that one.
-func (s *stream) refuseTaken(id uint64) {
-	s.batch.refuse(0, holdfast.Invalid("id: %d is that of a request that is under way", id))
+func (s *stream) refuseTaken(call *wire.Request) {
+	s.refuseAs(0, call, holdfast.Invalid("id: %d is that of a request that is under way", call.ID))
+}
+
+func (s *stream) refuseAs(id uint64, call *wire.Request, refusal *holdfast.Error) {
+	asked := operationNone
+	if call.Op != 0 {
+		asked = operation(call.Op, call)
+	}
+	s.handler.tally.count(asked, string(refusal.Code), 0)
+	s.batch.refuse(id, refusal)
 }
 
 // cancel withdraws a request. If it has been answered already, there is
@@ -327,9 +336,9 @@ func (s *stream) start(began time.Time, call wire.Request, rest rest) {
 	case closing:
 		// The client hears that the connection ends.
 	case taken:
-		s.refuseTaken(call.ID)
+		s.refuseTaken(&call)
 	case full:
-		s.batch.refuse(call.ID, &holdfast.Error{Code: holdfast.CodeLimit, Message: "too many requests are under way on this connection"})
+		s.refuseAs(call.ID, &call, &holdfast.Error{Code: holdfast.CodeLimit, Message: "too many requests are under way on this connection"})
 	default:
 		s.hand(task{ctx, withdraw, began, call, rest})
 		return
