@@ -75,7 +75,7 @@ type stream struct {
 	over    bool // nothing can be written any more
 
 	// Guarded by the mutex of the handler's ties.
-	tied   map[tie]time.Time // with about when it ends
+	tied   map[tie]time.Time // with when it ends at the soonest
 	tidyAt int
 }
 

@@ -56,17 +56,14 @@ func (t *ties) lives(from *stream, bind bool, uid string, tokens []holdfast.Toke
 	defer t.mu.Unlock()
 	now := time.Now()
 	for _, token := range tokens {
-		hold, end := tie{uid, token}, now.Add(exp)
+		hold := tie{uid, token}
 		before, was := t.holds[hold]
 		if was {
-			if longer := before.tied[hold]; longer.After(end) {
-				end = longer
-			}
 			t.cut(before, hold)
 		}
 		if from != nil && (was || bind) {
 			t.holds[hold] = from
-			from.tied[hold] = end
+			from.tied[hold] = now.Add(exp)
 			t.count.Add(1)
 		}
 	}
@@ -75,15 +72,42 @@ func (t *ties) lives(from *stream, bind bool, uid string, tokens []holdfast.Toke
 	}
 }
 
-// tidy forgets holds whose time has run out. It is called each time that as
-// many again have come.
+// tidy sees to it that holds are forgotten whose time has run out. It is called
+// each time that as many again have come.
 func (t *ties) tidy(s *stream) {
+	var over []tie
 	now := time.Now()
 	for hold, end := range s.tied {
 		if end.Before(now) {
-			t.cut(s, hold)
+			over = append(over, hold)
 		}
 	}
+	s.tidyAt = max(1024, 2*len(s.tied))
+	if len(over) > 0 && t.ctx.Err() == nil {
+		t.work.Go(func() { t.sift(s, over) })
+	}
+}
+
+// sift forgets those of some holds that are held no more. The others had a
+// longer life already when they were bound.
+func (t *ties) sift(s *stream, over []tie) {
+	for _, hold := range over {
+		left, held, err := t.leftOf(hold)
+		if err != nil {
+			break // until the next time
+		}
+		t.mu.Lock()
+		_, tied := s.tied[hold]
+		switch {
+		case tied && held:
+			s.tied[hold] = time.Now().Add(left)
+		case tied:
+			t.cut(s, hold)
+		}
+		t.mu.Unlock()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	s.tidyAt = max(1024, 2*len(s.tied))
 }
 

@@ -76,3 +76,34 @@ func TestABoundHoldThatIsExtendedWhileOthersAreLookedAtStays(t *testing.T) {
 		return ""
 	})
 }
+
+// A request for many tells what is left of the hold that ends first; another one
+// may have been there before, and live on for long.
+func TestABoundHoldThatOutlivesTheOthersOfItsRequestStaysBound(t *testing.T) {
+	s := open(t)
+	s.server.handler.ties.grace = time.Millisecond
+	s.lock("u", "a") // for an hour
+	c := s.socket()
+	ask := func(request string) {
+		t.Helper()
+		c.send(request)
+		c.next().is(200)
+	}
+	ask(`{"id":1,"op":"lock","uid":"u","keys":["a","b"],"exp":1,"bind":true}`)
+	for i := range 1100 { // and now those that have ended are forgotten
+		ask(fmt.Sprintf(`{"id":1,"op":"lock","uid":"w","keys":"%d","exp":1,"bind":true}`, i))
+	}
+	until(t, func() string {
+		if n := s.server.handler.ties.count.Load(); n > 1000 {
+			return fmt.Sprintf("nothing was forgotten: %d are tied", n)
+		}
+		return ""
+	})
+	c.Close()
+	until(t, func() string {
+		if locked, _ := s.service.Check(t.Context(), []string{"a"}); locked {
+			return "it is held"
+		}
+		return ""
+	})
+}
