@@ -46,10 +46,17 @@ func overLimit(format string, args ...any) *holdfast.Error {
 	return &holdfast.Error{Code: holdfast.CodeLimit, Message: fmt.Sprintf(format, args...), RetryAfter: time.Second}
 }
 
-// checkKeys refuses a request for too many keys, or for one that is too long.
+// checkKeys refuses a request for too many keys, or for one that is too long. A
+// key that is asked twice counts once.
 func (l *Limits) checkKeys(count int, key func(i int) string) error {
 	if l.Keys > 0 && count > l.Keys {
-		return &holdfast.Error{Code: holdfast.CodeTooLarge, Message: fmt.Sprintf("keys: %d keys; at most %d are allowed here", count, l.Keys)}
+		different := map[string]bool{}
+		for i := range count {
+			different[key(i)] = true
+		}
+		if n := len(different); n > l.Keys {
+			return &holdfast.Error{Code: holdfast.CodeTooLarge, Message: fmt.Sprintf("keys: %d keys; at most %d are allowed here", n, l.Keys)}
+		}
 	}
 	if l.Key == 0 {
 		return nil

@@ -45,6 +45,9 @@ func TestKeysMayBeLimitedFurther(t *testing.T) {
 	for _, test := range []struct{ path, keys, message string }{
 		{"/lock", `["aaa","bbb"]`, ""},
 		{"/lock", `["aaa","bbb","ccc"]`, "keys: 3 keys; at most 2 are allowed here"},
+		{"/lock", `["aaa","bbb","aaa","bbb"]`, ""}, // a key that is asked twice counts once
+		{"/lock", `["aaa","bbb","aaa","ccc"]`, "keys: 3 keys; at most 2 are allowed here"},
+		{"/check", `["aaa","bbb","aaa"]`, ""},
 		{"/lock", `["aaa","bbbb"]`, "keys: a key of 4 bytes; at most 3 are allowed here"},
 		{"/check", `["aaa","bbb"]`, ""},
 		{"/check", `["aaa","bbb","ccc"]`, "keys: 3 keys; at most 2 are allowed here"},
