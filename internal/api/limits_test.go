@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -244,6 +246,34 @@ func TestUnderLoadThoseWhoMakeRoomAreServedLast(t *testing.T) {
 	if l.now.Load() != 0 || !l.begin(wire.OpLock, time.Second) {
 		t.Errorf("%d are left", l.now.Load())
 	}
+}
+
+// However many are turned away at once, there is room for those who make room.
+func TestWhoIsTurnedAwayTakesNoRoom(t *testing.T) {
+	l := load{limit: 8}
+	for l.begin(wire.OpLock, time.Second) {
+	}
+	var over atomic.Bool
+	var crowd sync.WaitGroup
+	for range 64 {
+		crowd.Go(func() {
+			for !over.Load() {
+				if l.begin(wire.OpLock, time.Second) {
+					t.Error("one is let in")
+					return
+				}
+			}
+		})
+	}
+	for end := time.Now().Add(200 * time.Millisecond); time.Now().Before(end); {
+		if !l.begin(wire.OpUnlock, 0) {
+			t.Error("who unlocks is turned away")
+			break
+		}
+		l.end()
+	}
+	over.Store(true)
+	crowd.Wait()
 }
 
 func TestCallsUnderWayAreLimited(t *testing.T) {

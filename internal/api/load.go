@@ -30,11 +30,15 @@ func (l *load) begin(op wire.Op, wait time.Duration) bool {
 	case op == wire.OpLock, op == wire.OpCheck:
 		room -= room / 8
 	}
-	if l.now.Add(1) <= room {
-		return true
+	for {
+		now := l.now.Load()
+		if now >= room {
+			return false // without having counted: others need the room
+		}
+		if l.now.CompareAndSwap(now, now+1) {
+			return true
+		}
 	}
-	l.now.Add(-1)
-	return false
 }
 
 func (l *load) end() {
