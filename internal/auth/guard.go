@@ -113,8 +113,11 @@ func (g *guard) extendAllowed(ctx context.Context, e *entry, req holdfast.Extend
 		req.Tokens = held[:min(len(held), holdfast.MaxKeys)]
 		held = held[len(req.Tokens):]
 		some, err := g.service.Extend(ctx, req)
-		if err != nil {
+		switch {
+		case err != nil && first:
 			return holdfast.Extension{}, err
+		case err != nil:
+			return holdfast.Extension{}, holdfast.Unknown(err) // the part before is done
 		}
 		all.Tokens = append(all.Tokens, some.Tokens...) // what ended meanwhile is not held, and so not lost
 		if len(some.Tokens) > 0 && (first || some.Exp < all.Exp) {

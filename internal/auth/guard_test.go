@@ -459,3 +459,37 @@ func TestWhoIsKnown(t *testing.T) {
 		}
 	}
 }
+
+// failing is a service that extends once, and then cannot be reached.
+type failing struct {
+	holdfast.Service
+	extended int
+}
+
+func (f *failing) Extend(ctx context.Context, req holdfast.ExtendRequest) (holdfast.Extension, error) {
+	if f.extended++; f.extended > 1 {
+		return holdfast.Extension{}, holdfast.Unavailable(nil, "no leader")
+	}
+	return f.Service.Extend(ctx, req)
+}
+
+// What a caller may not extend all of is extended in parts: some may be done when
+// the next one fails.
+func TestAnExtensionThatIsHalfDoneSaysSo(t *testing.T) {
+	h := build(t)
+	free := h.let("free", "", all)
+	some := h.let("some", "", "k=lock")
+	service := &failing{Service: h.store}
+	some.service = Guard(service)
+	for i := range holdfast.MaxKeys + 1 {
+		hold(t, free, "u", fmt.Sprint("k", i))
+	}
+	_, err := some.Extend(t.Context(), holdfast.ExtendRequest{UID: "u"})
+	if refusal, ok := err.(*holdfast.Error); !ok || !refusal.OutcomeUnknown {
+		t.Errorf("after one part: %#v", err)
+	}
+	_, err = some.Extend(t.Context(), holdfast.ExtendRequest{UID: "u"})
+	if refusal, ok := err.(*holdfast.Error); !ok || refusal.OutcomeUnknown {
+		t.Errorf("after none: %#v", err)
+	}
+}
