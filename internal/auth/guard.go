@@ -119,10 +119,10 @@ func (g *guard) extendAllowed(ctx context.Context, e *entry, req holdfast.Extend
 		case err != nil:
 			return holdfast.Extension{}, holdfast.Unknown(err) // the part before is done
 		}
-		all.Tokens = append(all.Tokens, some.Tokens...) // what ended meanwhile is not held, and so not lost
-		if len(some.Tokens) > 0 && (first || some.Exp < all.Exp) {
+		if len(some.Tokens) > 0 && (len(all.Tokens) == 0 || some.Exp < all.Exp) {
 			all.Exp = some.Exp
 		}
+		all.Tokens = append(all.Tokens, some.Tokens...) // what ended meanwhile is not held, and so not lost
 	}
 	return all, nil
 }

@@ -493,3 +493,30 @@ func TestAnExtensionThatIsHalfDoneSaysSo(t *testing.T) {
 		t.Errorf("after none: %#v", err)
 	}
 }
+
+// fading is a service in which the holds of the first extension have just ended.
+type fading struct {
+	holdfast.Service
+	extended int
+}
+
+func (f *fading) Extend(ctx context.Context, req holdfast.ExtendRequest) (holdfast.Extension, error) {
+	if f.extended++; f.extended == 1 {
+		return holdfast.Extension{Lost: req.Tokens}, nil
+	}
+	return f.Service.Extend(ctx, req)
+}
+
+func TestAnExtensionInPartsTellsWhatIsLeft(t *testing.T) {
+	h := build(t)
+	free := h.let("free", "", all)
+	some := h.let("some", "", "k=lock")
+	some.service = Guard(&fading{Service: h.store})
+	for i := range holdfast.MaxKeys + 1 {
+		hold(t, free, "u", fmt.Sprint("k", i))
+	}
+	got, err := some.Extend(t.Context(), holdfast.ExtendRequest{UID: "u", Exp: 2 * time.Hour})
+	if err != nil || len(got.Tokens) != 1 || got.Exp < time.Hour {
+		t.Errorf("%d extended, %v left, %v", len(got.Tokens), got.Exp, err)
+	}
+}
