@@ -107,3 +107,27 @@ func TestABoundHoldThatOutlivesTheOthersOfItsRequestStaysBound(t *testing.T) {
 		return ""
 	})
 }
+
+// An upgrade makes another hold, which is bound only if its request says so.
+func TestAnUpgradeIsBoundByItself(t *testing.T) {
+	s := open(t)
+	s.server.handler.ties.grace = time.Millisecond
+	c := s.socket()
+	for _, request := range []string{
+		`{"id":1,"op":"lock","uid":"u","keys":["a","b"],"mode":"shared","exp":3600000,"bind":true}`,
+		`{"id":2,"op":"lock","uid":"u","keys":"a","exp":3600000,"bind":true}`,
+		`{"id":3,"op":"lock","uid":"u","keys":"b","exp":3600000}`,
+	} {
+		c.send(request)
+		c.next().is(200)
+	}
+	c.Close()
+	until(t, func() string {
+		if n := s.server.handler.ties.count.Load(); n != 0 {
+			return fmt.Sprintf("%d are tied", n)
+		}
+		return ""
+	})
+	s.post("/check", `{"keys":"a"}`).shows(`{"locked":false}`)
+	s.post("/check", `{"keys":"b"}`).shows(`{"locked":true}`)
+}
