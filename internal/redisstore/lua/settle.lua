@@ -51,6 +51,12 @@ local function gained(k, h)
   if k.lined and (h.limit > 0 or k.limited > 0) then opened(k) end
 end
 
+-- An owner has lost a hold, or a better one: what it asks in line may not be
+-- covered any more, and so may wait for others.
+local function lost(uid)
+  if #waiting(uid) > 0 then lookAtArmed() end
+end
+
 -- A request has joined the line.
 local function joined(w)
   -- Whoever waited for its owner waits for others through it.
@@ -145,6 +151,7 @@ end
 local function release(k, h, how, reason)
   drop(k, h)
   say(how, h, 0, reason)
+  lost(h.uid)
   opened(k)
 end
 
@@ -174,6 +181,7 @@ local function takeBack(w)
         back.deadline = math.max(h.deadline, now + back.exp * 1000)
         put(k, back)
         say('granted', back, back.exp)
+        lost(back.uid)
         opened(k)
       else
         release(k, h, 'released')
