@@ -19,7 +19,7 @@ func (s *Store) keep(ctx context.Context) {
 	end := time.NewTimer(0)
 	defer end.Stop()
 	for {
-		compare := false
+		compare, turn := false, false
 		select {
 		case <-regular.C:
 		case <-end.C:
@@ -27,7 +27,7 @@ func (s *Store) keep(ctx context.Context) {
 			end.Reset(s.untilEnd())
 			continue
 		case <-net.C:
-			compare = true
+			compare, turn = true, true
 		case <-s.comparing:
 			compare = true
 		case <-ctx.Done():
@@ -36,8 +36,10 @@ func (s *Store) keep(ctx context.Context) {
 		if s.look(ctx) != nil {
 			continue // the regular one tries again
 		}
-		if compare {
-			s.reconcile(ctx)
+		if compare && s.reconcile(ctx) && turn {
+			s.mu.Lock()
+			s.claims.turn()
+			s.mu.Unlock()
 		}
 		end.Reset(s.untilEnd())
 	}
@@ -147,12 +149,13 @@ func (s *Store) reconcileSoon() {
 // reconcile compares what Redis says this server answers for with the calls
 // that there are. Messages may have been lost, Redis may have lost its data or
 // taken this server for dead, and a request of which nobody learned that it
-// stands in line must not stand there for ever.
-func (s *Store) reconcile(ctx context.Context) {
+// stands in line must not stand there for ever. It says whether it came to its
+// end.
+func (s *Store) reconcile(ctx context.Context) bool {
 	s.mu.Lock()
 	if s.closed { // those sent away keep their places
 		s.mu.Unlock()
-		return
+		return false
 	}
 	before := make(map[string]string, len(s.byTicket)) // ticket -> place, of those whose place is known
 	for ticket, c := range s.byTicket {
@@ -163,20 +166,24 @@ func (s *Store) reconcile(ctx context.Context) {
 	s.mu.Unlock()
 	answer, err := s.run(ctx, s.scripts.mine, s.id)
 	if err != nil {
-		return
+		return false
 	}
-	type spot struct{ ticket, place string }
+	type spot struct {
+		ticket, place string
+		claimed       bool
+	}
 	var strays []spot
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
-		return
+		return false
 	}
 	for f := (fields{answer}); len(f.rest) > 0; {
-		at, granted := spot{f.text(), f.text()}, f.text() == "1"
+		at, granted := spot{ticket: f.text(), place: f.text()}, f.text() == "1"
 		c, known := s.byTicket[at.ticket]
 		switch {
 		case !known || c.place != "" && c.place != at.place:
+			at.claimed = granted && s.claims.has(at.ticket)
 			strays = append(strays, at)
 		case granted:
 			c.tell()
@@ -193,8 +200,15 @@ func (s *Store) reconcile(ctx context.Context) {
 	}
 	s.mu.Unlock()
 	for _, stray := range strays {
-		if _, err := s.run(ctx, s.scripts.leave, stray.place, s.id, stray.ticket, "gone"); err != nil {
-			return
+		var err error
+		if stray.claimed {
+			_, err = s.run(ctx, s.scripts.claim, stray.place, s.id, stray.ticket)
+		} else {
+			_, err = s.run(ctx, s.scripts.leave, stray.place, s.id, stray.ticket, "gone")
+		}
+		if err != nil {
+			return false
 		}
 	}
+	return true
 }

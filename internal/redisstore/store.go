@@ -77,6 +77,7 @@ type Store struct {
 	byAsk    map[string]*call
 	byTicket map[string]*call
 	tickets  uint64
+	claims   claims
 	trouble  error // why Redis cannot be used; nil if it can
 	closed   bool
 

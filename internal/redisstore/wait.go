@@ -230,6 +230,7 @@ func (s *Store) claim(ctx context.Context, c *call) (string, []rueidis.RedisMess
 	switch word := status(answer); {
 	case word == wordGranted:
 		c.answer = answer
+		s.claims.add(c.ticket)
 		s.forget(c)
 	case word == wordWaiting || c.place != place: // or it was asked again in the meantime
 		return wordWaiting, nil, nil
@@ -272,6 +273,11 @@ func (s *Store) leave(ctx context.Context, c *call, why string) (string, []rueid
 	if err != nil {
 		s.reconcileSoon() // perhaps it still stands there
 		return "", nil, holdfast.Unknown(err)
+	}
+	if status(answer) == wordGranted {
+		s.mu.Lock()
+		s.claims.add(c.ticket)
+		s.mu.Unlock()
 	}
 	if why == "look" && status(answer) == wordWaiting { // let in just now
 		word, answer, err := s.claim(ctx, c)
