@@ -199,7 +199,12 @@ func (s *Store) reconcile(ctx context.Context) bool {
 		}
 	}
 	s.mu.Unlock()
+	began := time.Now()
 	for _, stray := range strays {
+		if time.Since(began) > beat/2 {
+			s.reconcileSoon() // the rest after a sign of life
+			return false
+		}
 		var err error
 		if stray.claimed {
 			_, err = s.run(ctx, s.scripts.claim, stray.place, s.id, stray.ticket)
