@@ -130,6 +130,32 @@ func TestAFullRedisIsFreedOfWhatHasRunOut(t *testing.T) {
 	soon(t, "c is let in", other)
 }
 
+// A Redis that is full knows who is alive, too: waiters of a server that died
+// leave the line, and those of others stay.
+func TestServersDieInAFullRedis(t *testing.T) {
+	server := redistest.Start(t)
+	s, dead := bare(t, server, "alive"), bare(t, server, "dead")
+	lock(t, s, "a", "k", time.Minute)
+	dead.stands(t, "b", "k", "1")
+	s.stands(t, "c", "k", "1")
+	server.Do("CONFIG", "SET", "maxmemory", "1")
+	tick := func() {
+		t.Helper()
+		_, err := s.run(t.Context(), s.scripts.tick, "alive", "60000", "1", "0", "0", "200", "0")
+		if err == nil || !strings.Contains(err.Error(), "maxmemory") {
+			t.Fatalf("the answer: %v", err)
+		}
+	}
+	tick()
+	server.Do("CONFIG", "SET", "maxmemory", "0")
+	server.Do("ZADD", "{holdfast}:servers", "1", "alive", "1", "dead") // time goes by
+	server.Do("CONFIG", "SET", "maxmemory", "1")
+	tick()
+	if b, c := inLine(t, s, "b", "k"), inLine(t, s, "c", "k"); b || !c {
+		t.Errorf("in line are b: %v, c: %v; want c alone", b, c)
+	}
+}
+
 // Whoever gives back is not refused for those who ask at the same moment.
 func TestAFullRedisTakesBackWhatComesWithOtherRequests(t *testing.T) {
 	server := redistest.Start(t)

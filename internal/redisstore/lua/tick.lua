@@ -11,15 +11,10 @@
 
 -- Whether Redis takes anything is found out here, and not by a client; nor in
 -- the middle of a script that lets somebody in. A Redis that is full still takes
--- what makes room.
+-- what comes after something that makes room, and all of this is due there, too.
 local taken = redis.pcall('SET', P .. 'probe', 1, 'PX', 1)
-if taken.err then
-  if taken.err:find('^OOM') then
-    sweep(tonumber(ARGV[6]))
-    finish()
-  end
-  return taken
-end
+local full = taken.err and taken.err:find('^OOM')
+if taken.err and not full then return taken end
 call('DEL', P .. 'probe')
 call('PUBLISH', P .. 'probe', '')
 
@@ -48,4 +43,5 @@ local done = sweep(tonumber(ARGV[6]))
 if ARGV[7] == '1' then done = done + age(tonumber(ARGV[6])) end
 local soon = nextEnd()
 finish()
+if full then return taken end
 return {done, soon, known, tonumber(call('GETDEL', P .. 'expired') or 0), tonumber(id)}
