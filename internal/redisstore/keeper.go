@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -47,41 +48,43 @@ func (s *Store) keep(ctx context.Context) {
 
 // look finds out whether Redis is there, and does there what is due.
 func (s *Store) look(ctx context.Context) error {
-	err := s.tickAll(ctx)
+	full, err := s.tickAll(ctx)
 	if err == nil || !errors.Is(ctx.Err(), context.Canceled) { // else the store is being closed
-		s.found(err)
+		s.found(cmp.Or(err, full))
 	}
 	return err
 }
 
-func (s *Store) tickAll(ctx context.Context) error {
+// tickAll does what is due until nothing is left. All of it can be done although
+// Redis is full; then that is said as well.
+func (s *Store) tickAll(ctx context.Context) (full, err error) {
 	age := "0"
 	if now := time.Now(); now.Sub(s.aged) >= beat {
 		age, s.aged = "1", now
 	}
 	if s.client.Load() == nil {
 		if err := s.reach(ctx); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	for {
 		// Whoever sets it from now on is not overwritten below.
 		s.nextEnd.Store(math.MaxInt64)
-		done, soon, err := s.tick(ctx, age)
+		done, soon, full, err := s.tick(ctx, age)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		s.endsIn(soon)
 		if done < sweepMost || ctx.Err() != nil {
-			return nil
+			return full, nil
 		}
 		runtime.Gosched() // much has run out: others first
 	}
 }
 
-// tick runs the script of that name. It gives how much was ended, and in how
-// many ms the next hold ends, or -1.
-func (s *Store) tick(ctx context.Context, age string) (done, soon int64, err error) {
+// tick runs the script of that name. It gives how much was ended, in how many ms
+// the next hold ends, or -1, and what Redis says if it is full.
+func (s *Store) tick(ctx context.Context, age string) (done, soon int64, full, err error) {
 	s.mu.Lock()
 	waiters := "0"
 	if len(s.byTicket) > 0 {
@@ -92,7 +95,7 @@ func (s *Store) tick(ctx context.Context, age string) (done, soon int64, err err
 	answer, err := s.run(ctx, s.scripts.tick, s.id, millis(s.options.DeadAfter), waiters,
 		keepEvents, strconv.FormatUint(floor, 10), strconv.Itoa(sweepMost), age)
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, nil, err
 	}
 	f := fields{answer}
 	done, soon = f.number(), f.number()
@@ -100,7 +103,11 @@ func (s *Store) tick(ctx context.Context, age string) (done, soon int64, err err
 		s.reconcileSoon() // Redis has lost its data, or took this server for dead
 	}
 	s.counts.Expiries.Add(uint64(f.number()))
-	return done, soon, nil
+	f.number() // the last event
+	if text := f.text(); text != "" {
+		full = errors.New(text)
+	}
+	return done, soon, full, nil
 }
 
 // endsIn says that a hold ends in so many ms.

@@ -124,7 +124,10 @@ func (s *Store) lastEvent(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	f := fields{answer[len(answer)-2:]}
+	if len(answer) < 5 {
+		return 0, answerError(answer)
+	}
+	f := fields{answer[3:]}
 	s.counts.Expiries.Add(uint64(f.number()))
 	return uint64(f.number()), nil
 }

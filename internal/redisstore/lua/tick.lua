@@ -7,7 +7,8 @@
 --
 -- {how many holds were ended and made old, and waiters removed; ms to the next end, or -1; 1
 -- if the server was known to have waiters; how many holds have run out since a
--- server was told last; the ID of the last event}
+-- server was told last; the ID of the last event; what Redis says if it is full,
+-- or ""}
 
 -- Whether Redis takes anything is found out here, and not by a client; nor in
 -- the middle of a script that lets somebody in. A Redis that is full still takes
@@ -43,5 +44,4 @@ local done = sweep(tonumber(ARGV[6]))
 if ARGV[7] == '1' then done = done + age(tonumber(ARGV[6])) end
 local soon = nextEnd()
 finish()
-if full then return taken end
-return {done, soon, known, tonumber(call('GETDEL', P .. 'expired') or 0), tonumber(id)}
+return {done, soon, known, tonumber(call('GETDEL', P .. 'expired') or 0), tonumber(id), full and taken.err or ''}
