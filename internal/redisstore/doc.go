@@ -24,7 +24,7 @@ When it is let in, the script sends the ticket on the channel of each of these
 servers: one message, to those whom it concerns. The server then claims the
 grant, before it tells its client. A grant that is not claimed is taken back
 when the client has gone or the server counts as dead, unless the owner has
-asked for it again by then.
+asked for it again by then; and so is one whose client went while it was claimed.
 
 Messages can be lost, so each server compares, now and then and whenever its
 subscription begins anew, what Redis says it answers for with the requests that

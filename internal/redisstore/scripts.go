@@ -13,10 +13,10 @@ var luaFiles embed.FS
 
 // scripts are the operations.
 type scripts struct {
-	lock, unlock, extend, claim, leave, force *rueidis.Lua
-	check, get, list, count                   *rueidis.Lua
-	many                                      *rueidis.Lua
-	tick, mine                                *rueidis.Lua
+	lock, unlock, extend, claim, undo, leave, force *rueidis.Lua
+	check, get, list, count                         *rueidis.Lua
+	many                                            *rueidis.Lua
+	tick, mine                                      *rueidis.Lua
 }
 
 // library is what most scripts stand on, in this order: each file uses those
@@ -45,6 +45,7 @@ func newScripts(edit func(source string) string) *scripts {
 		unlock: script(with([]string{"unlock_fast", "clock"}, "unlock")...),
 		extend: script(with(clock, "extend")...),
 		claim:  script("clock", "keys", "line", "claim", "claim_end"),
+		undo:   script(with(clock, "undo")...),
 		leave:  script(with(clock, "claim", "leave")...),
 		force:  script(with(clock, "force")...),
 		check:  script("clock", "keys", "check"),

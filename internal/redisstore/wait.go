@@ -26,6 +26,8 @@ type call struct {
 	news    chan struct{}          // closed when it may have been let in
 	over    bool                   // Redis need not know of the call any more …
 	answer  []rueidis.RedisMessage // … because this grant was claimed; or nil
+	undo    []string               // what takes the grant back, the uid aside; see undo.lua
+	heard   int                    // requests that were told of the grant, or may be
 }
 
 // What can come of standing in line, beside a grant and a refusal.
@@ -183,19 +185,26 @@ func (s *Store) await(ctx context.Context, c *call, over <-chan time.Time) (stri
 			return "", nil, holdfast.Unknown(errClosed())
 		}
 		if ctx.Err() != nil {
-			if _, _, err := s.leave(ctx, c, "gone"); err != nil {
+			word, _, err := s.leave(ctx, c, "gone")
+			if word == wordGranted {
+				err = s.unheard(c)
+			}
+			if err != nil {
 				return "", nil, holdfast.Unknown(context.Cause(ctx))
 			}
 			return "", nil, context.Cause(ctx)
 		}
 		word, answer, err := s.claim(ctx, c)
 		switch {
-		case ctx.Err() != nil && word != wordGranted:
+		case ctx.Err() != nil:
 			// goes on above
 		case err != nil:
 			s.leave(ctx, c, "gone")
 			return "", nil, holdfast.Unknown(err)
 		case word != wordWaiting:
+			s.mu.Lock()
+			c.heard++
+			s.mu.Unlock()
 			s.quit(c)
 			return word, answer, nil
 		}
@@ -229,7 +238,7 @@ func (s *Store) claim(ctx context.Context, c *call) (string, []rueidis.RedisMess
 	}
 	switch word := status(answer); {
 	case word == wordGranted:
-		c.answer = answer
+		c.granted(answer)
 		s.claims.add(c.ticket)
 		s.forget(c)
 	case word == wordWaiting || c.place != place: // or it was asked again in the meantime
@@ -239,6 +248,39 @@ func (s *Store) claim(ctx context.Context, c *call) (string, []rueidis.RedisMess
 	}
 	c.tell()
 	return c.outcome()
+}
+
+// granted keeps the answer of a claim.
+func (c *call) granted(answer []rueidis.RedisMessage) {
+	uid, asked, _ := strings.Cut(c.ask, "\x00")
+	n := 2 + (strings.Count(asked, "\x00")+1)/2
+	if c.answer = answer; len(answer) <= n {
+		return // it makes no sense, which is said when it is read
+	}
+	var versions []string
+	for i := range answer[:n] {
+		if version, err := answer[i].AsInt64(); i >= 2 && err == nil {
+			versions = append(versions, strconv.FormatInt(version, 10))
+		}
+	}
+	c.undo = []string{uid, asked, strings.Join(versions, " ")}
+	for f := (fields{answer[n:]}); len(f.rest) > 0; {
+		c.undo = append(c.undo, f.text())
+	}
+	c.answer = answer[:n]
+}
+
+// unheard takes a grant back that was claimed for a client that is gone, unless
+// others have heard of it, or will.
+func (s *Store) unheard(c *call) error {
+	s.mu.Lock()
+	alone := c.waiting == 0 && c.heard == 0 && len(c.undo) > 3 && c.undo[3] != "0"
+	s.mu.Unlock()
+	if !alone {
+		return nil
+	}
+	_, err := s.run(context.Background(), s.scripts.undo, c.undo...)
+	return err
 }
 
 // outcome is what a call that is over came to; the store's mu is held.
@@ -257,6 +299,9 @@ func (s *Store) leave(ctx context.Context, c *call, why string) (string, []rueid
 	c.waiting--
 	if c.over {
 		defer s.mu.Unlock()
+		if why != "gone" {
+			c.heard++
+		}
 		return c.outcome()
 	}
 	if c.waiting == 0 {
@@ -266,6 +311,7 @@ func (s *Store) leave(ctx context.Context, c *call, why string) (string, []rueid
 		return wordGone, nil, nil
 	} else {
 		why = "look"
+		c.heard++ // if it is granted now
 	}
 	place := c.place
 	s.mu.Unlock()
@@ -274,14 +320,19 @@ func (s *Store) leave(ctx context.Context, c *call, why string) (string, []rueid
 		s.reconcileSoon() // perhaps it still stands there
 		return "", nil, holdfast.Unknown(err)
 	}
-	if status(answer) == wordGranted {
-		s.mu.Lock()
-		s.claims.add(c.ticket)
-		s.mu.Unlock()
-	}
 	if why == "look" && status(answer) == wordWaiting { // let in just now
 		word, answer, err := s.claim(ctx, c)
 		return word, answer, holdfast.Unknown(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case status(answer) == wordGranted:
+		c.granted(answer)
+		s.claims.add(c.ticket)
+		return wordGranted, c.answer, nil
+	case why == "look":
+		c.heard--
 	}
 	return status(answer), answer, nil
 }

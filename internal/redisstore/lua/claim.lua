@@ -1,7 +1,9 @@
 -- claim PLACE SERVER TICKET: the server takes a grant to its client. After
--- that nobody takes it back.
+-- that nobody else takes it back.
 --
--- {"granted", ms left, version…}; {"waiting"} when it was not let in yet; or
+-- {"granted", ms left, version…, fresh, (key, record)…}: the version of what is new,
+-- or 0 if that is nothing, or other servers hear of it, too; and what upgrades
+-- have replaced. {"waiting"} when it was not let in yet; or
 -- {"gone"} when the server does not answer for such a request any more, or what
 -- it was granted has run out since.
 
@@ -15,6 +17,7 @@ local function claim(w, server)
     ends = math.min(ends, deadline)
   end
   w.servers[server] = nil
+  local alone = not w.received and not next(w.servers)
   call('SREM', P .. 's:' .. server, w.place)
   if next(w.servers) then
     call('HDEL', P .. 'w:' .. w.place, '@' .. server)
@@ -23,5 +26,10 @@ local function claim(w, server)
     forget(w)
   end
   if not lives and now >= tonumber(w.ending or 0) then return {'gone'} end
-  return {'granted', math.max(0, math.floor((ends - now) / 1000)), unpack(versions)}
+  local answer = {'granted', math.max(0, math.floor((ends - now) / 1000)), unpack(versions)}
+  answer[#answer + 1] = alone and w.granted or '0'
+  for name, record in pairs(w.prior) do
+    answer[#answer + 1], answer[#answer + 2] = name, record
+  end
+  return answer
 end
