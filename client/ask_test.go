@@ -364,6 +364,51 @@ func TestASilentServerDoesNotKeepWhoWouldStandInLine(t *testing.T) {
 	})
 }
 
+// Nor when it is asked again because the others cannot serve either.
+func TestASilentServerDoesNotKeepWhoAsksItAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		s := &script{lines: []line{isGranted}}
+		transport := roundTrip(func(r *http.Request) (*http.Response, error) {
+			switch {
+			case r.URL.Host == "b" && time.Since(began) < 7*time.Second:
+				return nil, errRefused
+			case r.URL.Host == "b":
+				return s.RoundTrip(r)
+			}
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		})
+		c := connectWith(t, client.Options{Transport: transport}, "a", "b")
+		_, err := c.Lock(t.Context(), holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Wait: time.Hour})
+		if err != nil || time.Since(began) > 20*time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
+}
+
+// One that is silent about a stream alone is asked to wait all the same.
+func TestASilentProxyDoesNotKeepFromStandingInLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		transport := roundTrip(func(r *http.Request) (*http.Response, error) {
+			switch r.URL.Path {
+			case "/stream":
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			case "/ping":
+				return (&script{lines: []line{{status: 200, body: "pong"}}}).RoundTrip(r)
+			}
+			granted := isGranted
+			granted.after = 10 * time.Minute
+			return (&script{lines: []line{granted}}).RoundTrip(r)
+		})
+		c := connectWith(t, client.Options{Transport: transport}, "a")
+		if _, err := c.Lock(t.Context(), holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Wait: time.Hour}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // However long it has stood in line: patience is for servers that are away.
 func TestALockThatWasServedForLongIsRepeated(t *testing.T) {
 	lines := []line{isRefused, {err: errReset, after: time.Hour}, isRefused, isRefused, isGranted}

@@ -44,6 +44,11 @@ func (c *Client) attempt(ctx context.Context, index uint32, call *call) ([]byte,
 			call.unsure = call.unsure || call.bind && trouble != nil && trouble.OutcomeUnknown
 			return answer, trouble
 		}
+		if call.grants && c.doors[index].isSilent() {
+			if trouble := c.ping(ctx, server); trouble != nil {
+				return nil, trouble
+			}
+		}
 	}
 	return c.request(ctx, server, call)
 }
@@ -84,6 +89,24 @@ func (c *Client) request(ctx context.Context, server *url.URL, call *call) ([]by
 		return answer, nil
 	}
 	return nil, refusedBy(server, response, answer)
+}
+
+// ping asks a server for nothing but an answer. Else one that hangs would be
+// taken for one at which the call stands in line.
+func (c *Client) ping(ctx context.Context, server *url.URL) *trouble {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	response, err := c.transport.RoundTrip(newRequest(ctx, server, c.header, &call{method: http.MethodGet, path: "ping"}, nil))
+	if err == nil {
+		response.Body.Close()
+		return nil
+	}
+	if ctx.Err() == context.DeadlineExceeded {
+		err = errSilent
+	}
+	trouble := away(server, err)
+	trouble.OutcomeUnknown = false // the call was not sent
+	return trouble
 }
 
 func newRequest(ctx context.Context, server *url.URL, header http.Header, call *call, body []byte) *http.Request {

@@ -33,6 +33,7 @@ type door struct {
 	opening *opening
 	refused instant       // when there was no stream last
 	pause   time.Duration // for so long it is not asked for again; zero if there was one
+	silent  bool          // nothing at all was said when it was asked for last
 }
 
 // opening is an attempt to open a stream.
@@ -110,6 +111,7 @@ func (d *door) dial(ctx context.Context, o *opening) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.opening = nil
+	d.silent = err != nil && ctx.Err() == context.DeadlineExceeded
 	if err == nil {
 		d.pause = 0
 		d.stream.Store(newStream(d.server, socket))
@@ -120,12 +122,20 @@ func (d *door) dial(ctx context.Context, o *opening) {
 		return
 	}
 	d.refused, d.pause = now(), min(max(firstRefusal, 2*d.pause), longestRefusal)
-	if ctx.Err() == context.DeadlineExceeded {
+	if d.silent {
 		// More likely the server is silent than a proxy. A request of its own
 		// might be waited for as long as it would stand in line; but the next
 		// one to this server does without a stream.
 		o.err = errSilent
 	}
+}
+
+// isSilent says whether the server has been silent when it was asked for a
+// stream last.
+func (d *door) isSilent() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.silent
 }
 
 // upgrade makes a connection to the server and turns it into a WebSocket.
