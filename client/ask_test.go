@@ -343,6 +343,21 @@ func TestASilentServerIsNotAskedForEver(t *testing.T) {
 	}
 }
 
+// It is said in words, not in those of a context that nobody knows of.
+func TestItIsSaidThatAServerIsSilent(t *testing.T) {
+	for name, call := range map[string]func(context.Context, *client.Client) error{
+		"check":  func(ctx context.Context, c *client.Client) error { _, err := c.Check(ctx, []string{"x"}); return err },
+		"get":    func(ctx context.Context, c *client.Client) error { _, err := c.Get(ctx, "x"); return err },
+		"backup": func(ctx context.Context, c *client.Client) error { return c.Backup(ctx, io.Discard, "") },
+	} {
+		follow(t, "a", []line{{after: 100 * time.Hour}}, func(t *testing.T, c *client.Client, _ *script) {
+			if err := call(t.Context(), c); err == nil || !strings.Contains(err.Error(), "a does not answer: it takes too long") {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+}
+
 // Who would stand in line for long does not wait so long for a server that does
 // not even answer whether it has a stream.
 func TestASilentServerDoesNotKeepWhoWouldStandInLine(t *testing.T) {

@@ -153,6 +153,9 @@ func read(response *http.Response, last bool) ([]byte, error) {
 // away is the trouble with a server that gave no answer.
 func away(server *url.URL, cause error) *trouble {
 	why := cause.Error()
+	if errors.Is(cause, context.DeadlineExceeded) {
+		why = "it takes too long"
+	}
 	if _, plain := errors.AsType[tls.RecordHeaderError](cause); plain {
 		why = "it speaks no TLS; is it at http://?"
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"iter"
 	"maps"
@@ -124,8 +125,10 @@ func (c *Client) begin(ctx context.Context, server *url.URL, call *call, header 
 	request := newRequest(ctx, server, c.header, call, nil)
 	maps.Copy(request.Header, header)
 	response, err := c.transport.RoundTrip(request)
-	if err == nil && !late.Stop() {
-		response.Body.Close()
+	if !late.Stop() && (err == nil || errors.Is(err, context.Canceled)) {
+		if err == nil {
+			response.Body.Close()
+		}
 		err = context.DeadlineExceeded
 	}
 	if err != nil {
