@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -40,9 +42,9 @@ that a server that wants one of every client cannot be asked.`
 
 // Run asks once.
 func (c *healthCommand) Run() error {
-	path, good := "readyz", "ready"
+	path, says, good := "readyz", "ready", "ready"
 	if c.Live {
-		path, good = "healthz", "alive"
+		path, says, good = "healthz", "ok", "alive"
 	}
 	at, err := url.JoinPath(c.server(), path)
 	if err != nil {
@@ -55,17 +57,38 @@ func (c *healthCommand) Run() error {
 		return usageError(fmt.Sprintf("--server: %v", err))
 	}
 	response, err := c.client().Do(request)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%s does not answer within %v", at, healthTime)
+	}
 	if err != nil {
 		return fmt.Errorf("not %s: %w", good, err)
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		body, _ := io.ReadAll(io.LimitReader(response.Body, 1<<16))
-		why, _ := strings.CutPrefix(wire.ReadError(body).Message, "not ready: ")
-		return fmt.Errorf("not %s: %s", good, why)
+	if err := healthy(response, says); err != nil {
+		return fmt.Errorf("not %s: %w", good, err)
 	}
-	fmt.Println(good)
-	return nil
+	_, err = fmt.Println(good)
+	return err
+}
+
+// healthy says why an answer is not that of a lock service with this status.
+// Anything may listen on a port, and answer every path with 200.
+func healthy(response *http.Response, status string) error {
+	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<16))
+	if err != nil {
+		return err
+	}
+	var answer struct{ Status string }
+	refusal := wire.ReadError(body)
+	switch {
+	case response.StatusCode == http.StatusOK && json.Unmarshal(body, &answer) == nil && answer.Status == status:
+		return nil
+	case response.StatusCode == http.StatusOK || refusal.Cause != nil:
+		return fmt.Errorf("the answer of %s, status %d, is not that of a lock service", response.Request.URL, response.StatusCode)
+	default:
+		why, _ := strings.CutPrefix(refusal.Message, "not ready: ")
+		return errors.New(why)
+	}
 }
 
 // server is the URL of the server to ask. One that listens on all addresses
