@@ -86,6 +86,7 @@ variable counts as not set.`
 func (c *serveCommand) Run() (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	signal.Ignore(syscall.SIGPIPE) // that nobody reads the log any more is no reason to end
 	defer collectLessOften()()
 
 	began := time.Now()
