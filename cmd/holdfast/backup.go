@@ -16,8 +16,8 @@ import (
 
 type backupCommand struct {
 	asking
-	Reason  string `placeholder:"TEXT" xor:"server" help:"Why; for the record of the server."`
-	DataDir string `placeholder:"DIR" xor:"server" help:"Read this data directory, of a server that does not run, instead of asking one that does."`
+	Reason  string   `placeholder:"TEXT" xor:"server" help:"Why; for the record of the server."`
+	DataDir nonEmpty `placeholder:"DIR" xor:"server" help:"Read this data directory, of a server that does not run, instead of asking one that does."`
 }
 
 // Help is what stands between the usage line and the flags.
@@ -39,7 +39,7 @@ func (c *backupCommand) Run() error {
 		return usageError("a backup is no text for a terminal: redirect it, holdfast backup > FILE")
 	}
 	if c.DataDir != "" {
-		return raftstore.BackupDir(c.DataDir, os.Stdout)
+		return raftstore.BackupDir(string(c.DataDir), os.Stdout)
 	}
 	return c.call(func(ctx context.Context, locks *client.Client) error {
 		// The reader looks at what goes by, to its end.
@@ -60,8 +60,8 @@ func (c *backupCommand) Run() error {
 }
 
 type restoreCommand struct {
-	File    string `arg:"" help:"Backup to restore; - for standard input."`
-	DataDir string `required:"" placeholder:"DIR" help:"New data directory to make."`
+	File    string   `arg:"" help:"Backup to restore; - for standard input."`
+	DataDir nonEmpty `required:"" placeholder:"DIR" help:"New data directory to make."`
 }
 
 // Help is what stands between the usage line and the flags.
@@ -87,5 +87,5 @@ func (c *restoreCommand) Run() error {
 		defer file.Close()
 		in = file
 	}
-	return raftstore.Restore(context.Background(), in, raftstore.Options{Dir: c.DataDir, Logger: slog.New(slog.DiscardHandler)})
+	return raftstore.Restore(context.Background(), in, raftstore.Options{Dir: string(c.DataDir), Logger: slog.New(slog.DiscardHandler)})
 }

@@ -140,7 +140,15 @@ func Read(r io.Reader) (*Table, error) {
 	if in.err != nil {
 		return nil, in.damaged("")
 	}
-	return t, nil
+	// Of two backups in one file the first is the older one.
+	switch _, err := in.from.ReadByte(); err {
+	case io.EOF:
+		return t, nil
+	case nil:
+		return nil, in.damaged("there is more behind its end")
+	default:
+		return nil, err
+	}
 }
 
 type checkedReader struct {

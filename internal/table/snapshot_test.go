@@ -99,6 +99,9 @@ func TestADamagedSnapshotIsRefused(t *testing.T) {
 			t.Fatalf("changed at %d: %v", i, err)
 		}
 	}
+	if _, err := Read(bytes.NewReader(append(bytes.Clone(good), 0))); !errors.Is(err, ErrDamaged) {
+		t.Fatalf("added at the end: %v", err)
+	}
 	failing := io.MultiReader(bytes.NewReader(good[:20]), iotest{os.ErrDeadlineExceeded})
 	if _, err := Read(failing); errors.Is(err, ErrDamaged) || !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("a reader that fails: %v", err)
