@@ -176,7 +176,7 @@ func TestWrongValues(t *testing.T) {
 		realPort  = "must be a whole number from 1 to 65535, not "
 		expiry    = "must be a whole number of milliseconds from 1 to 86400000, not "
 		bindGrace = "must be a duration from 1ms to 24h, such as 5s, not "
-		hostOnly  = "must be a name or an address without a port, not "
+		hostOnly  = "must be one name or address, without a port, not "
 	)
 	for _, row := range []struct{ flag, variable, value, want string }{
 		{"--port", "PORT", "abc", anyPort + `"abc"`},

@@ -54,8 +54,8 @@ func (h *host) UnmarshalText(text []byte) error {
 	switch {
 	case s == "":
 		return errEmpty
-	case strings.Contains(s, "/"), err != nil && strings.Contains(s, ":"):
-		return fmt.Errorf("must be a name or an address without a port, not %q", text)
+	case strings.ContainsAny(s, "/,@?# "), err != nil && strings.Contains(s, ":"):
+		return fmt.Errorf("must be one name or address, without a port, not %q", text)
 	}
 	*h = host(s)
 	return nil
