@@ -38,13 +38,24 @@ func (c *unlockCommand) Run() error {
 		if err != nil {
 			return err
 		}
-		for _, t := range c.Token {
-			if !slices.Contains(keys, t.Key) {
-				return notHeld(c.UID, t)
-			}
-		}
-		return nil
+		return c.refused(keys)
 	})
+}
+
+// refused is the error for the first token that released nothing. The answer
+// names keys alone: of two tokens for one key it does not say which was held.
+func (c *unlockCommand) refused(unlocked []string) error {
+	of := map[string]token{}
+	for _, t := range c.Token {
+		if !slices.Contains(unlocked, t.Key) {
+			return notHeld(c.UID, t)
+		}
+		if other, twice := of[t.Key]; twice && other != t {
+			return &exit{statusLost, fmt.Sprintf("%q held only one of the tokens that name %q", c.UID, t.Key)}
+		}
+		of[t.Key] = t
+	}
+	return nil
 }
 
 // notHeld is the error for a token that names no hold.
