@@ -96,7 +96,7 @@ func (a *asking) clientWith(options client.Options) (*client.Client, error) {
 }
 
 // call lets work ask the servers, and makes of a refusal the error to end
-// with. SIGINT and SIGTERM end the ctx of work.
+// with. SIGINT and SIGTERM end the ctx of work; a second one the process.
 func (a *asking) call(work func(ctx context.Context, locks *client.Client) error) error {
 	locks, err := a.client()
 	if err != nil {
@@ -110,6 +110,7 @@ func (a *asking) call(work func(ctx context.Context, locks *client.Client) error
 	go func() {
 		select {
 		case s := <-signals:
+			signal.Stop(signals) // a second one ends what does not heed ctx: nobody may read stdout
 			cancel(&exit{status: statusSignal + int(s.(syscall.Signal))})
 		case <-ctx.Done():
 		}
