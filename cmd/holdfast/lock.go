@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"holdfast"
@@ -33,10 +36,12 @@ func (c *lockCommand) Run() error {
 	if err != nil {
 		return err
 	}
-	if c.UID == "" {
+	own := c.UID == ""
+	if own {
 		c.UID = nonEmpty(newUID())
 		fmt.Fprintln(os.Stderr, "uid", c.UID)
 	}
+	signal.Ignore(syscall.SIGPIPE) // a token that nobody reads is given back
 	return c.call(func(ctx context.Context, locks *client.Client) error {
 		req := holdfast.LockRequest{UID: string(c.UID), Keys: asks, Exp: time.Duration(c.Exp), Wait: c.Wait, Note: c.Note}
 		grant, err := locks.Lock(ctx, req)
@@ -44,9 +49,15 @@ func (c *lockCommand) Run() error {
 			return err
 		}
 		if c.JSON {
-			return printJSON(wire.AppendGrant(nil, grant))
+			err = printJSON(wire.AppendGrant(nil, grant))
+		} else {
+			err = printTokens(grant.Tokens)
 		}
-		return printTokens(grant.Tokens)
+		if err != nil && own { // others can ask again, and may have held the keys before
+			_, left := locks.Unlock(ctx, holdfast.UnlockRequest{UID: req.UID, Tokens: grant.Tokens})
+			err = errors.Join(err, left)
+		}
+		return err
 	})
 }
 
