@@ -33,21 +33,36 @@ const (
 // read .env: they are run in directories that belong to something else.
 type asking struct {
 	credentials
-	Server   []string      `placeholder:"URL" help:"Server to ask; several that share one state, separated by commas; without it http://localhost:3000. [HOLDFAST_SERVER]"`
+	Server   serverList    `placeholder:"URL" help:"Server to ask; several that share one state, separated by commas; without it http://localhost:3000. [HOLDFAST_SERVER]"`
 	Patience time.Duration `default:"5s" placeholder:"DURATION" help:"How long to go on asking while no server can serve; without it 5s."`
 }
 
 // servers are those that were named; the one that a client asks anyway, if
 // none was.
 func (a *asking) servers() []string {
-	servers := a.Server
-	if len(servers) == 0 {
-		servers = strings.Split(cmp.Or(os.Getenv(serverVariable), client.DefaultServer), ",")
+	if len(a.Server) > 0 {
+		return a.Server
 	}
+	servers := strings.Split(cmp.Or(os.Getenv(serverVariable), client.DefaultServer), ",")
 	for i := range servers {
 		servers[i] = strings.TrimSpace(servers[i])
 	}
 	return servers
+}
+
+// serverList is URLs on the command line. That there are none in it must not
+// mean another server than was meant.
+type serverList []string
+
+// UnmarshalText adds URLs, separated by commas.
+func (s *serverList) UnmarshalText(text []byte) error {
+	for server := range strings.SplitSeq(string(text), ",") {
+		if server = strings.TrimSpace(server); server == "" {
+			return errEmpty
+		}
+		*s = append(*s, server)
+	}
+	return nil
 }
 
 // credentials are what a server is shown, and what it must show.

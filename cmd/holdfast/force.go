@@ -11,8 +11,8 @@ import (
 
 type forceCommand struct {
 	scripted
-	Reason string `required:"" placeholder:"TEXT" help:"Why; for the record."`
-	Key    string `arg:"" complete:"@key" help:"Key to release."`
+	Reason nonEmpty `required:"" placeholder:"TEXT" help:"Why; for the record."`
+	Key    string   `arg:"" complete:"@key" help:"Key to release."`
 }
 
 // Help is what stands between the usage line and the flags.
@@ -25,7 +25,7 @@ refuses them.`
 // Run releases the key.
 func (c *forceCommand) Run() error {
 	return c.call(func(ctx context.Context, locks *client.Client) error {
-		released, err := locks.Force(ctx, holdfast.ForceRequest{Key: c.Key, Reason: c.Reason})
+		released, err := locks.Force(ctx, holdfast.ForceRequest{Key: c.Key, Reason: string(c.Reason)})
 		if err != nil {
 			return err
 		}
