@@ -26,6 +26,19 @@ type nodeSettings struct {
 	ElectionTimeout time.Duration `group:"cluster" default:"500ms" placeholder:"DURATION" variable:"ELECTION_TIMEOUT" help:"After how long without a word from its leader the cluster elects another one; without it 500ms."`
 }
 
+// given names a setting that makes a node of a server; "" if there is none.
+func (n *nodeSettings) given() string {
+	switch {
+	case n.NodeID != "":
+		return "--node-id (NODE_ID)"
+	case n.PeerAddr != "":
+		return "--peer-addr (PEER_ADDR)"
+	case n.Join != "":
+		return "--join (JOIN)"
+	}
+	return ""
+}
+
 // peerSettings secure what the nodes of a cluster say to each other, and let a
 // node in that joins.
 type peerSettings struct {
@@ -82,7 +95,7 @@ func (c *serveCommand) joining() (*client.Client, error) {
 // node gives the node that the settings describe; nil if they do not.
 func (c *serveCommand) node(ctx context.Context, url string, log *slog.Logger) (*raftstore.Node, error) {
 	switch {
-	case c.NodeID == "" && c.PeerAddr == "" && c.Join == "":
+	case c.given() == "":
 		return nil, nil
 	case c.NodeID == "":
 		return nil, usageError("--node-id (NODE_ID): a node of a cluster needs a name")
