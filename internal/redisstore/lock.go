@@ -26,6 +26,9 @@ func (s *Store) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.Gr
 		if done != nil {
 			defer done()
 		}
+		if ok && err == nil && ctx.Err() != nil {
+			return holdfast.Grant{}, s.gone(ctx, undoShort(req, grant.Tokens[0].Version))
+		}
 		if ok {
 			return grant, err
 		}
@@ -42,7 +45,7 @@ func (s *Store) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.Gr
 	if err != nil {
 		return holdfast.Grant{}, err
 	}
-	return s.answered(answer, req)
+	return s.told(ctx, answer, req)
 }
 
 // beforeAsks is how many arguments of the script lock come before what is asked.
@@ -108,7 +111,7 @@ func (s *Store) answered(answer []rueidis.RedisMessage, req holdfast.LockRequest
 	}
 	switch status(answer) {
 	case "granted":
-		if len(answer) != 2+len(req.Keys) {
+		if len(answer) < 2+len(req.Keys) {
 			break
 		}
 		s.endsIn(req.Exp.Milliseconds())

@@ -129,3 +129,69 @@ func TestWhoGoesWhileAGrantIsClaimedTakesNothingFromOthers(t *testing.T) {
 		})
 	}
 }
+
+// So does one that goes while it asks, and is granted at once.
+func TestWhoGoesWhileItAsksHoldsNothing(t *testing.T) {
+	server := redistest.Start(t)
+	s, other := openOver(t, "redis://"+slowly(t, server.Addr(), 100*time.Millisecond)), openOver(t, server.URL())
+	one, two := holdfast.Keys("x"), holdfast.Keys("x", "y")
+	share := sharing("b").Keys
+	for name, test := range map[string]struct {
+		before, asks []holdfast.Ask
+		wait         time.Duration
+		together     bool
+	}{
+		"one key":               {asks: one},
+		"with others":           {asks: one, together: true},
+		"several keys":          {asks: two},
+		"with a wait":           {asks: one, wait: time.Minute},
+		"shared":                {asks: share},
+		"an upgrade":            {before: share, asks: one},
+		"what it held before":   {before: one, asks: one},
+		"beside what it held":   {before: one, asks: two},
+		"beside it, and waits":  {before: one, asks: two, wait: time.Minute},
+		"several, after others": {asks: two, together: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var held holdfast.Grant
+			if test.before != nil {
+				var err error
+				if held, err = other.Lock(t.Context(), holdfast.LockRequest{UID: "b", Keys: test.before, Exp: time.Minute}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if test.together {
+				for i := range 4 * manyFlying {
+					go s.Lock(t.Context(), holdfast.LockRequest{UID: "u", Keys: holdfast.Keys(string(rune('0' + i))), Exp: time.Minute})
+				}
+				redistest.Eventually(t, "others ask", func() bool {
+					s.many.mu.Lock()
+					defer s.many.mu.Unlock()
+					return s.many.flying > 0
+				})
+			}
+			ctx, goes := context.WithCancelCause(t.Context())
+			time.AfterFunc(20*time.Millisecond, func() { goes(errGone) })
+			_, err := s.Lock(ctx, holdfast.LockRequest{UID: "b", Keys: test.asks, Exp: time.Minute, Wait: test.wait})
+			if !errors.Is(err, errGone) {
+				t.Errorf("the answer to nobody: %v", err)
+			}
+			for _, key := range []string{"x", "y"} {
+				state, err := other.Get(t.Context(), key)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var want []holdfast.Token
+				if test.before != nil && key == "x" {
+					want = held.Tokens
+				}
+				if len(state.Holders) != len(want) || len(want) == 1 && state.Holders[0].Version != want[0].Version {
+					t.Errorf("%s is held by %+v, and not %v", key, state.Holders, want)
+				}
+				if _, err := other.Force(t.Context(), holdfast.ForceRequest{Key: key}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -67,7 +67,7 @@ func (s *Store) lockInLine(ctx context.Context, req holdfast.LockRequest, args [
 		}
 		if status(answer) != wordWaiting {
 			s.quit(c)
-			return s.answered(answer, req)
+			return s.told(ctx, answer, req)
 		}
 		stood = true
 		if !s.standsAt(c, answer) {
@@ -86,7 +86,7 @@ func (s *Store) lockInLine(ctx context.Context, req holdfast.LockRequest, args [
 			if err != nil {
 				return holdfast.Grant{}, holdfast.Unknown(err)
 			}
-			return s.answered(answer, req)
+			return s.told(ctx, answer, req)
 		}
 	}
 }
@@ -248,39 +248,6 @@ func (s *Store) claim(ctx context.Context, c *call) (string, []rueidis.RedisMess
 	}
 	c.tell()
 	return c.outcome()
-}
-
-// granted keeps the answer of a claim.
-func (c *call) granted(answer []rueidis.RedisMessage) {
-	uid, asked, _ := strings.Cut(c.ask, "\x00")
-	n := 2 + (strings.Count(asked, "\x00")+1)/2
-	if c.answer = answer; len(answer) <= n {
-		return // it makes no sense, which is said when it is read
-	}
-	var versions []string
-	for i := range answer[:n] {
-		if version, err := answer[i].AsInt64(); i >= 2 && err == nil {
-			versions = append(versions, strconv.FormatInt(version, 10))
-		}
-	}
-	c.undo = []string{uid, asked, strings.Join(versions, " ")}
-	for f := (fields{answer[n:]}); len(f.rest) > 0; {
-		c.undo = append(c.undo, f.text())
-	}
-	c.answer = answer[:n]
-}
-
-// unheard takes a grant back that was claimed for a client that is gone, unless
-// others have heard of it, or will.
-func (s *Store) unheard(c *call) error {
-	s.mu.Lock()
-	alone := c.waiting == 0 && c.heard == 0 && len(c.undo) > 3 && c.undo[3] != "0"
-	s.mu.Unlock()
-	if !alone {
-		return nil
-	}
-	_, err := s.run(context.Background(), s.scripts.undo, c.undo...)
-	return err
 }
 
 // outcome is what a call that is over came to; the store's mu is held.

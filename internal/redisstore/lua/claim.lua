@@ -26,10 +26,5 @@ local function claim(w, server)
     forget(w)
   end
   if not lives and now >= tonumber(w.ending or 0) then return {'gone'} end
-  local answer = {'granted', math.max(0, math.floor((ends - now) / 1000)), unpack(versions)}
-  answer[#answer + 1] = alone and w.granted or '0'
-  for name, record in pairs(w.prior) do
-    answer[#answer + 1], answer[#answer + 2] = name, record
-  end
-  return answer
+  return granted(math.max(0, math.floor((ends - now) / 1000)), versions, alone and w.granted or '0', w.prior)
 end

@@ -41,6 +41,6 @@
 local P, call = KEYS[1], redis.call
 
 -- A hold as it is stored: version, end and beginning (µs), exp (ms), limit, and
--- a sum of 1 if it is shared, 2 if it was granted to a waiter and not asked for
--- or extended since, 4 if it is old; the note is what follows.
+-- a sum of 1 if it is shared, 2 if it was not asked for again or extended since it
+-- was granted, 4 if it is old; the note is what follows.
 local HOLD = '<dddI4I4B'

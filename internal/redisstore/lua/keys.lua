@@ -172,6 +172,16 @@ local function say(what, h, exp, reason)
   event(what, h.key, h.uid, h.shared and 's' or 'x', h.limit, h.version, exp, h.note, reason or '')
 end
 
+-- The answer to a request that was granted; see claim.lua.
+local function granted(left, versions, fresh, prior)
+  local answer = {'granted', left, unpack(versions)}
+  answer[#answer + 1] = fresh
+  for name, record in pairs(prior) do
+    answer[#answer + 1], answer[#answer + 2] = name, record
+  end
+  return answer
+end
+
 local EVENT = 9 -- fields in an event
 
 -- Writes the state of a key and those of its holds that have changed.

@@ -3,8 +3,8 @@
 -- words: the server, its ticket, and how many ms after its last sign of life the
 -- server counts as dead. For LIMITS see limits.lua.
 --
--- {"granted", ms left, version…}, {"waiting", place, ms to the next end of a
--- hold}, {"locked", blockers…}, {"deadlock", uid, key, …} or {"limit", name, uid or key}
+-- {"granted", ms left, version…, …} as claim gives it, {"waiting", place, ms to the
+-- next end of a hold}, {"locked", blockers…}, {"deadlock", uid, key, …} or {"limit", name, uid or key}
 
 local server, ticket, dead = ARGV[4]:match('^(%S+) (%S+) (%d+)$')
 local asked = table.concat(ARGV, '\0', FIRST)
@@ -20,8 +20,8 @@ local function lock()
   if grantable(r) then
     local limit, owner = tooMany(r, false)
     if limit then return {'limit', limit, owner} end
-    local versions, _, _, left = grant(r)
-    return {'granted', left, unpack(versions)}
+    local versions, fresh, prior, left = grant(r)
+    return granted(left, versions, string.format('%.0f', fresh), prior)
   end
   if not server then return nameBlockers(r, {'locked'}) end
   for _, place in ipairs(waiting(uid)) do

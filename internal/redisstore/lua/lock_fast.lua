@@ -22,7 +22,7 @@ if ARGV[6] == 'x' and #ARGV == 7 then
     local version, ends = now, now + exp * 1000
     if got[2] and got[2] + 1 > now then version = got[2] + 1 end
     local old = limits and limits.ofUID > 0
-    call('MSET', at, '!' .. struct.pack(HOLD, version, ends, now, exp, 0, old and 4 or 0) .. uid .. '\0' .. note, last, version)
+    call('MSET', at, '!' .. struct.pack(HOLD, version, ends, now, exp, 0, old and 6 or 2) .. uid .. '\0' .. note, last, version)
     call('ZADD', P .. (old and 'old' or 'young'), ends, name .. '\0' .. uid)
     if old then call('ZADD', P .. 'index', 0, 'k' .. name, 0, 'u' .. uid .. '\0' .. name) end
     return version

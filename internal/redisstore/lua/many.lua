@@ -43,7 +43,7 @@ local function lock(at, state, uid, name, exp, note)
   if limits and not fits(uid) then return -1 end
   version = version < now and now or version + 1
   local ends, member = now + exp * 1000, name .. '\0' .. uid
-  states[at] = '!' .. struct.pack(HOLD, version, ends, now, exp, 0, ofUID and 4 or 0) .. uid .. '\0' .. note
+  states[at] = '!' .. struct.pack(HOLD, version, ends, now, exp, 0, ofUID and 6 or 2) .. uid .. '\0' .. note
   if ofUID then
     old[member], index['k' .. name], index['u' .. uid .. '\0' .. name] = ends, 0, 0
   else

@@ -87,7 +87,7 @@ local function grant(r)
       local life = now + r.exp * 1000
       local new = {
         key = a.key, uid = r.uid, shared = a.shared, limit = a.limit, version = fresh,
-        exp = r.exp, deadline = life, since = now, note = r.note, old = h and h.old, unclaimed = r.place ~= '+inf',
+        exp = r.exp, deadline = life, since = now, note = r.note, old = h and h.old, unclaimed = true,
       }
       if h then
         prior[a.key] = writeHold(h)

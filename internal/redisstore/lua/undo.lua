@@ -1,6 +1,6 @@
--- undo UID ASKED VERSIONS FRESH (KEY RECORD)…: takes back a grant that was claimed,
--- and of which its client did not hear. What follows VERSIONS is what claim has
--- given for that.
+-- undo UID ASKED VERSIONS FRESH (KEY RECORD)…: takes back a grant that was answered,
+-- and of which its client did not hear. What follows VERSIONS is what claim or
+-- lock has given for that.
 
 -- A Redis that is full takes what comes after something that makes room.
 call('DEL', P .. 'probe')
