@@ -259,7 +259,7 @@ func (p *pair) lock() {
 	case table.Refused:
 		p.compareBlockers(out.Blockers, answer[1:])
 	case table.Limited:
-		if _, err := p.redis.answered(answer, holdfast.LockRequest{}); err.(*holdfast.Error).Message != out.OverLimit {
+		if _, err := p.redis.answered(answer, holdfast.LockRequest{}, time.Now()); err.(*holdfast.Error).Message != out.OverLimit {
 			p.t.Fatalf("%v, the table says %s", err, out.OverLimit)
 		}
 	case table.Deadlock:

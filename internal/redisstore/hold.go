@@ -85,6 +85,7 @@ func (s *Store) Extend(ctx context.Context, req holdfast.ExtendRequest) (holdfas
 		return holdfast.Extension{}, nil // nothing is not everything
 	}
 	args := append(make([]string, 0, 2+2*len(req.Tokens)), req.UID, millis(req.Exp))
+	sent := time.Now()
 	answer, err := s.run(ctx, s.scripts.extend, appendTokens(args, req.Tokens)...)
 	if err != nil {
 		return holdfast.Extension{}, err
@@ -92,11 +93,11 @@ func (s *Store) Extend(ctx context.Context, req holdfast.ExtendRequest) (holdfas
 	if len(answer) == 0 {
 		return holdfast.Extension{}, answerError(answer)
 	}
-	left, err := answer[0].AsInt64()
+	said, err := answer[0].AsInt64()
 	if err != nil {
 		return holdfast.Extension{}, answerError(answer)
 	}
-	extension := holdfast.Extension{Exp: time.Duration(left) * time.Millisecond}
+	extension := holdfast.Extension{Exp: left(time.Duration(said)*time.Millisecond, sent)}
 	if req.Tokens == nil {
 		for i := 1; i+1 < len(answer); i += 2 {
 			key, _ := answer[i].ToString()

@@ -41,11 +41,12 @@ func (s *Store) Lock(ctx context.Context, req holdfast.LockRequest) (holdfast.Gr
 	if req.Wait > 0 {
 		return s.lockInLine(ctx, req, args)
 	}
+	sent := time.Now()
 	answer, err := s.ask(args)
 	if err != nil {
 		return holdfast.Grant{}, err
 	}
-	return s.told(ctx, answer, req)
+	return s.told(ctx, answer, req, sent)
 }
 
 // beforeAsks is how many arguments of the script lock come before what is asked.
@@ -96,18 +97,31 @@ func status(answer []rueidis.RedisMessage) string {
 }
 
 // grantedShort is the grant of one key by the short way; see lock_fast.lua.
-func (s *Store) grantedShort(req holdfast.LockRequest, version int64) holdfast.Grant {
+func (s *Store) grantedShort(req holdfast.LockRequest, version int64, sent time.Time) holdfast.Grant {
 	s.endsIn(req.Exp.Milliseconds())
 	s.counts.Grants.Add(1)
-	return holdfast.Grant{Tokens: []holdfast.Token{{Key: req.Keys[0].Key, Version: uint64(version)}}, Exp: req.Exp}
+	return holdfast.Grant{Tokens: []holdfast.Token{{Key: req.Keys[0].Key, Version: uint64(version)}}, Exp: left(req.Exp, sent)}
 }
 
-// answered is what an answer of the scripts lock, claim and leave means for
-// the request.
-func (s *Store) answered(answer []rueidis.RedisMessage, req holdfast.LockRequest) (holdfast.Grant, error) {
+// promptly is how long an answer of Redis may take to be as good as new.
+const promptly = 100 * time.Millisecond
+
+// left is how much is left of a hold when an answer has come that says so, to a
+// script that was sent then. When it was carried out is not known here.
+func left(said time.Duration, sent time.Time) time.Duration {
+	took := time.Since(sent)
+	if took < promptly {
+		return said
+	}
+	return max(0, said-took).Truncate(time.Millisecond)
+}
+
+// answered is what an answer of the scripts lock, claim and leave, sent then,
+// means for the request.
+func (s *Store) answered(answer []rueidis.RedisMessage, req holdfast.LockRequest, sent time.Time) (holdfast.Grant, error) {
 	if len(answer) == 1 && answer[0].IsInt64() && len(req.Keys) == 1 {
 		version, _ := answer[0].AsInt64()
-		return s.grantedShort(req, version), nil
+		return s.grantedShort(req, version, sent), nil
 	}
 	switch status(answer) {
 	case "granted":
@@ -115,11 +129,11 @@ func (s *Store) answered(answer []rueidis.RedisMessage, req holdfast.LockRequest
 			break
 		}
 		s.endsIn(req.Exp.Milliseconds())
-		left, err := answer[1].AsInt64()
+		said, err := answer[1].AsInt64()
 		if err != nil {
 			break
 		}
-		grant := holdfast.Grant{Tokens: make([]holdfast.Token, len(req.Keys)), Exp: time.Duration(left) * time.Millisecond}
+		grant := holdfast.Grant{Tokens: make([]holdfast.Token, len(req.Keys)), Exp: left(time.Duration(said)*time.Millisecond, sent)}
 		for i := range req.Keys {
 			version, err := answer[2+i].AsInt64()
 			if err != nil {

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"time"
 
 	"holdfast"
 )
@@ -159,9 +160,10 @@ func (m *many) gather() {
 // lockTogether is Lock for a request that may go with others.
 func (s *Store) lockTogether(req holdfast.LockRequest) (grant holdfast.Grant, ok bool, done func(), err error) {
 	// To its end whatever becomes of the client: see ask.
+	sent := time.Now()
 	version, ok, done, err := s.together(context.Background(), true, req.UID, req.Keys[0].Key, uint64(req.Exp.Milliseconds()), req.Note)
 	if !ok || err != nil {
 		return holdfast.Grant{}, ok, done, err
 	}
-	return s.grantedShort(req, version), true, done, nil
+	return s.grantedShort(req, version, sent), true, done, nil
 }

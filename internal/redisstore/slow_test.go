@@ -2,16 +2,17 @@ package redisstore
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"testing"
 	"time"
 
+	"holdfast"
 	"holdfast/internal/redistest"
 )
 
-// slowly passes connections on to a server, each read of requests so much later.
-func slowly(t testing.TB, to string, late time.Duration) (addr string) {
+// slowly passes connections on to a server, what is asked so much later, and
+// what is answered.
+func slowly(t testing.TB, to string, asked, answered time.Duration) (addr string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -29,34 +30,33 @@ func slowly(t testing.TB, to string, late time.Duration) (addr string) {
 				from.Close()
 				continue
 			}
-			go func() {
-				defer there.Close()
-				buffer := make([]byte, 64<<10)
-				for {
-					n, err := from.Read(buffer)
-					if err != nil {
-						return
-					}
-					time.Sleep(late)
-					if _, err := there.Write(buffer[:n]); err != nil {
-						return
-					}
-				}
-			}()
-			go func() {
-				defer from.Close()
-				io.Copy(from, there)
-			}()
+			go passOn(there, from, asked)
+			go passOn(from, there, answered)
 		}
 	}()
 	return listener.Addr().String()
+}
+
+func passOn(to, from net.Conn, late time.Duration) {
+	defer to.Close()
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buffer)
+		if err != nil {
+			return
+		}
+		time.Sleep(late)
+		if _, err := to.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
 }
 
 // A server that has many places to leave, of requests that had no answer while
 // Redis hung, does not count as dead meanwhile: its waiters keep their places.
 func TestAServerThatHasMuchToPutInOrderLives(t *testing.T) {
 	server := redistest.Start(t)
-	s := openQuick(t, "redis://"+slowly(t, server.Addr(), 10*time.Millisecond))
+	s := openQuick(t, "redis://"+slowly(t, server.Addr(), 10*time.Millisecond, 0))
 	other := openQuick(t, server.URL())
 	held := lock(t, s, "a", "x", time.Minute)
 	first := waits(t, s, "first", "x")
@@ -84,5 +84,47 @@ func TestAServerThatHasMuchToPutInOrderLives(t *testing.T) {
 		}
 	case <-time.After(20 * time.Second):
 		t.Fatal("nobody is let in")
+	}
+}
+
+// What is left of a hold is said as of the answer, however long that was on its
+// way from Redis.
+func TestWhatIsLeftWhenTheAnswerComes(t *testing.T) {
+	const late = 300 * time.Millisecond
+	server := redistest.Start(t)
+	s, other := openOver(t, "redis://"+slowly(t, server.Addr(), 0, late)), openOver(t, server.URL())
+	req := holdfast.LockRequest{UID: "a", Exp: time.Minute}
+	locks := func(wait time.Duration, keys ...string) func() (time.Duration, error) {
+		return func() (time.Duration, error) {
+			req := req
+			req.Keys, req.Wait = holdfast.Keys(keys...), wait
+			grant, err := s.Lock(t.Context(), req)
+			return grant.Exp, err
+		}
+	}
+	for _, test := range []struct {
+		name string
+		call func() (time.Duration, error)
+	}{
+		{"one key", locks(0, "x")},
+		{"several keys", locks(0, "y", "z")},
+		{"in line", func() (time.Duration, error) {
+			held := lock(t, other, "b", "w", time.Minute)
+			time.AfterFunc(2*late, func() { other.Unlock(t.Context(), holdfast.UnlockRequest{UID: "b", Tokens: []holdfast.Token{held}}) })
+			left, err := locks(time.Minute, "w")()
+			return left + late, err // the message that it is let in was on its way before
+		}},
+		{"extended", func() (time.Duration, error) {
+			extension, err := s.Extend(t.Context(), holdfast.ExtendRequest{UID: "a", Exp: time.Minute})
+			return extension.Exp, err
+		}},
+		{"shorter than the way", func() (time.Duration, error) {
+			grant, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("v"), Exp: late / 2})
+			return time.Minute - late + grant.Exp, err
+		}},
+	} {
+		if left, err := test.call(); err != nil || left > time.Minute-late || left < time.Minute/2 {
+			t.Errorf("%s: %v left of a minute that began %v ago (%v)", test.name, left, late, err)
+		}
 	}
 }

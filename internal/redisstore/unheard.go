@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -16,7 +17,7 @@ import (
 // again stays, by whatever way.
 
 // told is answered for a client that may have gone by now.
-func (s *Store) told(ctx context.Context, answer []rueidis.RedisMessage, req holdfast.LockRequest) (holdfast.Grant, error) {
+func (s *Store) told(ctx context.Context, answer []rueidis.RedisMessage, req holdfast.LockRequest, sent time.Time) (holdfast.Grant, error) {
 	if ctx.Err() != nil {
 		if len(answer) == 1 && answer[0].IsInt64() {
 			version, _ := answer[0].AsInt64()
@@ -26,7 +27,7 @@ func (s *Store) told(ctx context.Context, answer []rueidis.RedisMessage, req hol
 			return holdfast.Grant{}, s.gone(ctx, undoing(req.UID, asked(req), answer))
 		}
 	}
-	return s.answered(answer, req)
+	return s.answered(answer, req, sent)
 }
 
 // asked is what the scripts call so: code and key of each ask.
@@ -65,10 +66,10 @@ func undoing(uid, asked string, answer []rueidis.RedisMessage) []string {
 	return undo
 }
 
-// granted keeps the answer of a claim.
-func (c *call) granted(answer []rueidis.RedisMessage) {
+// granted keeps the answer of a claim that was sent then.
+func (c *call) granted(answer []rueidis.RedisMessage, sent time.Time) {
 	uid, asked, _ := strings.Cut(c.ask, "\x00")
-	c.answer, c.undo = answer, undoing(uid, asked, answer)
+	c.answer, c.sent, c.undo = answer, sent, undoing(uid, asked, answer)
 }
 
 // unheard takes the grant of a call back whose client is gone, unless others have

@@ -27,7 +27,7 @@ func claim(t *testing.T, more int, before func(*Store)) *claiming {
 	t.Helper()
 	server := redistest.Start(t)
 	c := &claiming{answer: make(chan error, 1), another: make(chan error, 1)}
-	c.s = openOver(t, "redis://"+slowly(t, server.Addr(), 100*time.Millisecond))
+	c.s = openOver(t, "redis://"+slowly(t, server.Addr(), 100*time.Millisecond, 0))
 	c.other = openOver(t, server.URL())
 	before(c.other)
 	a, err := c.other.Lock(t.Context(), sharing("a"))
@@ -133,7 +133,7 @@ func TestWhoGoesWhileAGrantIsClaimedTakesNothingFromOthers(t *testing.T) {
 // So does one that goes while it asks, and is granted at once.
 func TestWhoGoesWhileItAsksHoldsNothing(t *testing.T) {
 	server := redistest.Start(t)
-	s, other := openOver(t, "redis://"+slowly(t, server.Addr(), 100*time.Millisecond)), openOver(t, server.URL())
+	s, other := openOver(t, "redis://"+slowly(t, server.Addr(), 100*time.Millisecond, 0)), openOver(t, server.URL())
 	one, two := holdfast.Keys("x"), holdfast.Keys("x", "y")
 	share := sharing("b").Keys
 	for name, test := range map[string]struct {

@@ -26,6 +26,7 @@ type call struct {
 	news    chan struct{}          // closed when it may have been let in
 	over    bool                   // Redis need not know of the call any more …
 	answer  []rueidis.RedisMessage // … because this grant was claimed; or nil
+	sent    time.Time              // when the claim was
 	undo    []string               // what takes the grant back, the uid aside; see undo.lua
 	heard   int                    // requests that were told of the grant, or may be
 }
@@ -56,6 +57,7 @@ func (s *Store) lockInLine(ctx context.Context, req holdfast.LockRequest, args [
 	for {
 		c := s.join(ask)
 		args[3] = s.id + " " + c.ticket + " " + millis(s.options.DeadAfter)
+		sent := time.Now()
 		answer, err := s.ask(args)
 		if err != nil {
 			s.quit(c)
@@ -67,7 +69,7 @@ func (s *Store) lockInLine(ctx context.Context, req holdfast.LockRequest, args [
 		}
 		if status(answer) != wordWaiting {
 			s.quit(c)
-			return s.told(ctx, answer, req)
+			return s.told(ctx, answer, req, sent)
 		}
 		stood = true
 		if !s.standsAt(c, answer) {
@@ -79,14 +81,18 @@ func (s *Store) lockInLine(ctx context.Context, req holdfast.LockRequest, args [
 		case err != nil:
 			return holdfast.Grant{}, err
 		case word != wordGone:
-			return s.answered(answer, req)
+			s.mu.Lock()
+			sent := c.sent // by whichever of the requests that wait there
+			s.mu.Unlock()
+			return s.answered(answer, req, sent)
 		case time.Until(deadline) <= 0: // ask without waiting
 			args[3] = ""
+			sent := time.Now()
 			answer, err := s.ask(args)
 			if err != nil {
 				return holdfast.Grant{}, holdfast.Unknown(err)
 			}
-			return s.told(ctx, answer, req)
+			return s.told(ctx, answer, req, sent)
 		}
 	}
 }
@@ -228,6 +234,7 @@ func (s *Store) claim(ctx context.Context, c *call) (string, []rueidis.RedisMess
 	c.news = make(chan struct{})
 	place := c.place
 	s.mu.Unlock()
+	sent := time.Now()
 	// To its end whatever becomes of this client, for the sake of the others.
 	answer, err := s.run(context.WithoutCancel(ctx), s.scripts.claim, place, s.id, c.ticket)
 	s.mu.Lock()
@@ -238,7 +245,7 @@ func (s *Store) claim(ctx context.Context, c *call) (string, []rueidis.RedisMess
 	}
 	switch word := status(answer); {
 	case word == wordGranted:
-		c.granted(answer)
+		c.granted(answer, sent)
 		s.claims.add(c.ticket)
 		s.forget(c)
 	case word == wordWaiting || c.place != place: // or it was asked again in the meantime
@@ -282,6 +289,7 @@ func (s *Store) leave(ctx context.Context, c *call, why string) (string, []rueid
 	}
 	place := c.place
 	s.mu.Unlock()
+	sent := time.Now()
 	answer, err := s.run(context.WithoutCancel(ctx), s.scripts.leave, place, s.id, c.ticket, why)
 	if err != nil {
 		s.reconcileSoon() // perhaps it still stands there
@@ -295,7 +303,7 @@ func (s *Store) leave(ctx context.Context, c *call, why string) (string, []rueid
 	defer s.mu.Unlock()
 	switch {
 	case status(answer) == wordGranted:
-		c.granted(answer)
+		c.granted(answer, sent)
 		s.claims.add(c.ticket)
 		return wordGranted, c.answer, nil
 	case why == "look":
