@@ -152,11 +152,14 @@ func (s *stream) beat() (stop func()) {
 		mu.Lock()
 		defer mu.Unlock()
 		heard := s.heard.Load()
-		if silent && heard == last {
+		// No ping gets through while something is written. A client that does
+		// not take that either is cut off by the deadline for writing.
+		heldUp := s.isWriting()
+		if silent && heard == last && !heldUp {
 			s.close()
 			return
 		}
-		if silent = heard == last; silent {
+		if silent = heard == last && !heldUp; silent {
 			s.socket.WriteControl(websocket.PingMessage, nil, time.Now().Add(farewell))
 		}
 		last = heard
@@ -170,6 +173,12 @@ func (s *stream) beat() (stop func()) {
 		stopped = true
 		timer.Stop()
 	}
+}
+
+func (s *stream) isWriting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.writing
 }
 
 // leave closes the connection in good order: what is under way is answered,
