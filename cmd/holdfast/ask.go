@@ -126,7 +126,7 @@ func (a *asking) call(work func(ctx context.Context, locks *client.Client) error
 		select {
 		case s := <-signals:
 			signal.Stop(signals) // a second one ends what does not heed ctx: nobody may read stdout
-			cancel(&exit{status: statusSignal + int(s.(syscall.Signal))})
+			cancel(endedBy(s.(syscall.Signal)))
 		case <-ctx.Done():
 		}
 	}()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
@@ -68,6 +69,11 @@ func main() {
 		if said := oneLine(err); said != "" {
 			fmt.Fprintln(os.Stderr, "holdfast:", said)
 		}
+		// A shell that has got a Ctrl-C too goes on with the next command unless
+		// this one ends by the signal.
+		if by, ok := errors.AsType[endedBy](err); ok && syscall.Signal(by) == syscall.SIGINT {
+			dieOf(syscall.SIGINT)
+		}
 		os.Exit(status(err))
 	}
 }
@@ -80,6 +86,11 @@ type exit struct {
 }
 
 func (e *exit) Error() string { return e.message }
+
+// endedBy is the end by a signal. Nothing more is said.
+type endedBy syscall.Signal
+
+func (endedBy) Error() string { return "" }
 
 // run does what the command line says.
 func run(args []string) error {
@@ -159,6 +170,9 @@ func refused(err error) error {
 func status(err error) int {
 	if exit, ok := errors.AsType[*exit](err); ok {
 		return exit.status
+	}
+	if by, ok := errors.AsType[endedBy](err); ok {
+		return statusSignal + int(by)
 	}
 	_, usage := errors.AsType[usageError](err)
 	_, parse := errors.AsType[*kong.ParseError](err)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"runtime"
+	"syscall"
 
 	"holdfast/client"
 )
@@ -12,3 +13,6 @@ import (
 func (c *runCommand) around(*client.Client, string) error {
 	return &exit{statusFailed, "run: not available on " + runtime.GOOS}
 }
+
+// dieOf is there for systems on which a process cannot end by a signal.
+func dieOf(syscall.Signal) {}

@@ -110,7 +110,7 @@ func (c *runCommand) await(ctx context.Context, interrupt func(), locks *client.
 			if o := <-outcomes; o.held != nil {
 				c.giveBack(o.held)
 			}
-			return nil, &exit{status: statusSignal + int(s.(syscall.Signal))}
+			return nil, endedBy(s.(syscall.Signal))
 		}
 	}
 }
@@ -235,11 +235,14 @@ func (g *guard) ended(status syscall.WaitStatus, kill *alarm) error {
 	if status.Signaled() {
 		code = statusSignal + int(status.Signal())
 	}
-	if !g.lost {
-		if code == 0 {
-			return nil
-		}
+	switch {
+	case g.lost:
+	case status.Signaled():
+		return endedBy(status.Signal())
+	case code != 0:
 		return &exit{status: code}
+	default:
+		return nil
 	}
 	g.group.finish(kill)
 	<-g.told
