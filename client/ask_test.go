@@ -467,6 +467,46 @@ func TestWhatIsNoLockServiceIsNotAskedAgain(t *testing.T) {
 	}
 }
 
+// Another service may answer every call with 200 and JSON of its own. That must
+// not look like keys that are free, or were granted.
+func TestTheJSONOfAnotherServiceIsNoAnswer(t *testing.T) {
+	for name, call := range map[string]func(context.Context, *client.Client) error{
+		"lock": func(ctx context.Context, c *client.Client) error {
+			_, err := c.Lock(ctx, holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x")})
+			return err
+		},
+		"unlock": func(ctx context.Context, c *client.Client) error {
+			_, err := c.Unlock(ctx, holdfast.UnlockRequest{UID: "u", Tokens: []holdfast.Token{{Key: "x", Version: 1}}})
+			return err
+		},
+		"extend": func(ctx context.Context, c *client.Client) error {
+			_, err := c.Extend(ctx, holdfast.ExtendRequest{UID: "u"})
+			return err
+		},
+		"check": func(ctx context.Context, c *client.Client) error { _, err := c.Check(ctx, []string{"x"}); return err },
+		"list": func(ctx context.Context, c *client.Client) error {
+			_, err := c.List(ctx, holdfast.ListRequest{})
+			return err
+		},
+		"get": func(ctx context.Context, c *client.Client) error { _, err := c.Get(ctx, "x"); return err },
+		"force": func(ctx context.Context, c *client.Client) error {
+			_, err := c.Force(ctx, holdfast.ForceRequest{Key: "x"})
+			return err
+		},
+		"cluster": func(ctx context.Context, c *client.Client) error { _, err := c.Cluster(ctx); return err },
+	} {
+		for _, body := range []string{`{}`, `null`, `{"status":"UP"}`} {
+			t.Run(name+" "+body, func(t *testing.T) {
+				follow(t, "a", []line{{status: 200, body: body}}, func(t *testing.T, c *client.Client, _ *script) {
+					if err := call(t.Context(), c); holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
+						t.Error(err)
+					}
+				})
+			})
+		}
+	}
+}
+
 func TestTheEndOfCtxEndsAllPatience(t *testing.T) {
 	for name, lines := range map[string][]line{"refused": {isRefused}, "busy": {isBusy}, "silent": {{after: time.Hour}}} {
 		follow(t, "a", lines, func(t *testing.T, c *client.Client, s *script) {

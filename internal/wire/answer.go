@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -81,7 +82,7 @@ func ReadGrant(body []byte) (holdfast.Grant, error) {
 	answer, ok := quickGrant(body)
 	var err error
 	if !ok {
-		answer, err = read[Grant](body)
+		answer, err = known(body, func(a Grant) bool { return a.Tokens != nil })
 	}
 	return holdfast.Grant{Tokens: answer.Tokens, Exp: answer.Exp.Duration()}, err
 }
@@ -91,37 +92,40 @@ func ReadUnlocked(body []byte) ([]string, error) {
 	if keys, ok := quickUnlocked(body); ok {
 		return keys, nil
 	}
-	answer, err := read[Unlocked](body)
+	answer, err := known(body, func(a Unlocked) bool { return a.Unlocked != nil })
 	return answer.Unlocked, err
 }
 
 // ReadChecked reads the answer to a request to check.
 func ReadChecked(body []byte) (bool, error) {
-	answer, err := read[Checked](body)
-	return answer.Locked, err
+	type checked struct {
+		Locked *bool `json:"locked"`
+	}
+	answer, err := known(body, func(a checked) bool { return a.Locked != nil })
+	return err == nil && *answer.Locked, err
 }
 
 // ReadExtension reads the answer to a request to extend.
 func ReadExtension(body []byte) (holdfast.Extension, error) {
-	answer, err := read[Extension](body)
+	answer, err := known(body, func(a Extension) bool { return a.Tokens != nil })
 	return holdfast.Extension{Tokens: answer.Tokens, Lost: answer.Lost, Exp: answer.Exp.Duration()}, err
 }
 
 // ReadPage reads a page of a list.
 func ReadPage(body []byte) (holdfast.Page, error) {
-	answer, err := read[Page](body)
+	answer, err := known(body, func(a Page) bool { return a.Locks != nil })
 	return holdfast.Page{Locks: each(answer.Locks, Lock.root), Next: answer.Next}, err
 }
 
 // ReadState reads the state of one key.
 func ReadState(body []byte) (holdfast.Lock, error) {
-	answer, err := read[Lock](body)
+	answer, err := known(body, func(a Lock) bool { return a.Holders != nil })
 	return answer.root(), err
 }
 
 // ReadReleased reads the answer to a forced release.
 func ReadReleased(body []byte) ([]holdfast.Released, error) {
-	answer, err := read[Released](body)
+	answer, err := known(body, func(a Released) bool { return a.Released != nil })
 	return answer.Released, err
 }
 
@@ -152,6 +156,18 @@ func each[A, B any](list []A, turn func(A) B) []B {
 	}
 	return turned
 }
+
+// known reads an answer by which whole knows that it is one. Another service
+// may answer with JSON as well.
+func known[T any](body []byte, whole func(T) bool) (T, error) {
+	answer, err := read[T](body)
+	if err == nil && !whole(answer) {
+		err = unintelligible(errForeign)
+	}
+	return answer, err
+}
+
+var errForeign = errors.New("what belongs to the answer is missing")
 
 // read reads an answer. Fields that it does not know it skips.
 func read[T any](body []byte) (T, error) {

@@ -17,9 +17,5 @@ func AppendCluster(out []byte, c holdfast.Cluster) []byte {
 
 // ReadCluster reads what AppendCluster wrote.
 func ReadCluster(body []byte) (holdfast.Cluster, error) {
-	var c holdfast.Cluster
-	if err := json.Unmarshal(body, &c); err != nil {
-		return holdfast.Cluster{}, unintelligible(err)
-	}
-	return c, nil
+	return known(body, func(c holdfast.Cluster) bool { return c.ID != "" })
 }
