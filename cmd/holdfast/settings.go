@@ -100,9 +100,10 @@ func readDotenv(path string) (map[string]string, error) {
 		}
 		return nil, &dotenvError{fmt.Sprintf("%s cannot be read: %v", path, err)}
 	}
-	values, err := parseDotenv(string(text))
+	lines := strings.TrimPrefix(string(text), "\ufeff") // which some editors put there, and nobody sees
+	values, err := parseDotenv(lines)
 	if err != nil {
-		return nil, &dotenvError{fmt.Sprintf("%s, line %d: not of the form NAME=value", path, badLine(string(text)))}
+		return nil, &dotenvError{fmt.Sprintf("%s, line %d: not of the form NAME=value", path, badLine(lines))}
 	}
 	return values, nil
 }

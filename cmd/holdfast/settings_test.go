@@ -274,6 +274,13 @@ func TestDotenvForms(t *testing.T) {
 	}
 }
 
+// Some editors put a mark in front of the text that nobody sees.
+func TestDotenvWithAMark(t *testing.T) {
+	if command, err := parsed(t, nil, nil, "\ufeffPORT=1\r\n"); err != nil || command.Port != 1 {
+		t.Errorf("got %+v, %v", command, err)
+	}
+}
+
 // TestBadDotenv proves that the message names the line and shows nothing of
 // the file.
 func TestBadDotenv(t *testing.T) {
