@@ -163,8 +163,12 @@ func (c *runCommand) tell(ctx context.Context, locks *client.Client) (stop func(
 	})
 	return func() {
 		cancel()
-		if !timer.Stop() {
-			<-told
+		if timer.Stop() {
+			return
+		}
+		select {
+		case <-told:
+		case <-time.After(tellAfter): // nobody reads it, and the keys may be locked by now
 		}
 	}
 }
