@@ -37,7 +37,8 @@ if ARGV[4] ~= '0' then
     call('PEXPIRE', P .. 'watched', ARGV[4])
   else -- nobody has watched lately, or Redis has lost the last events
     id = math.max(now, floor)
-    call('SET', P .. 'watched', id, 'PX', ARGV[4])
+    -- As digits: a number that ends in many zeros may be written with an exponent.
+    call('SET', P .. 'watched', string.format('%.0f', id), 'PX', ARGV[4])
   end
 end
 local done = sweep(tonumber(ARGV[6]))
