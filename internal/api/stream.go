@@ -154,12 +154,12 @@ func (s *stream) beat() (stop func()) {
 		heard := s.heard.Load()
 		// No ping gets through while something is written. A client that does
 		// not take that either is cut off by the deadline for writing.
-		heldUp := s.isWriting()
-		if silent && heard == last && !heldUp {
+		quiet := heard == last && !s.isWriting()
+		if silent && quiet {
 			s.close()
 			return
 		}
-		if silent = heard == last && !heldUp; silent {
+		if silent = quiet; silent {
 			s.socket.WriteControl(websocket.PingMessage, nil, time.Now().Add(farewell))
 		}
 		last = heard
