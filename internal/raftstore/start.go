@@ -64,19 +64,20 @@ func (s *Store) startNode(ctx context.Context, found *identity) error {
 	if err := node.Valid(); err != nil {
 		return err
 	}
-	identity, err := s.identify(ctx, found)
-	if err != nil {
-		return err
-	}
-	s.peers = &peers{
-		identity: identity, address: node.PeerAddr, at: cmp.Or(node.PeerListen, node.PeerAddr), network: node.network, logger: s.options.Logger,
-	}
+	s.peers = &peers{address: node.PeerAddr, at: cmp.Or(node.PeerListen, node.PeerAddr), network: node.network, logger: s.options.Logger}
 	if s.peers.network == nil {
 		s.peers.network = tcp{node.TLS}
 	}
+	// Before the directory becomes that of a node, for good: a start that fails
+	// at this should not.
 	if err := s.peers.listen(); err != nil {
 		return err
 	}
+	identity, err := s.identify(ctx, found)
+	if err != nil {
+		return errors.Join(err, s.peers.Close())
+	}
+	s.peers.identity = identity
 	config := s.config(raft.ServerID(node.ID))
 	timeout := node.electionTimeout()
 	config.LeaderLeaseTimeout = timeout

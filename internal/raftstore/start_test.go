@@ -1,0 +1,37 @@
+package raftstore
+
+import (
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast"
+)
+
+// A directory belongs to its node for good: so a start that comes to nothing, since
+// the port for the other nodes is taken, leaves it what it was.
+func TestAStartThatFailsMakesNoNode(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	lock(t, s, holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("x"), Exp: time.Hour})
+	s.Close()
+
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	n := newNode(t, "a", dir)
+	n.options.Node.PeerListen = taken.Addr().String()
+	if started, err := Open(t.Context(), n.options); err == nil || !strings.Contains(err.Error(), "cannot listen for the other nodes") {
+		if err == nil {
+			started.Close()
+		}
+		t.Fatalf("a node on a port that is taken: %v", err)
+	}
+
+	if locked, err := open(t, dir).Check(t.Context(), []string{"x"}); err != nil || !locked {
+		t.Fatalf("alone as before: %t %v", locked, err)
+	}
+}
