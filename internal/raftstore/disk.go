@@ -81,14 +81,15 @@ func openDir(options Options) (_ storage, err error) {
 			lock.Close()
 		}
 	}()
-	torn := unfinished(logDir)
-	files := segments{segment.NewFiler(logDir, zeroed{fs.New()})}
-	log, err := wal.Open(logDir, wal.WithSegmentFiler(files), wal.WithLogger(raftLogger(options.Logger)))
+	known := &meta{}
+	files := segments{segment.NewFiler(logDir, zeroed{fs.New()}), logDir}
+	log, err := wal.Open(logDir, wal.WithMetaStore(known), wal.WithSegmentFiler(files), wal.WithLogger(raftLogger(options.Logger)))
 	if err != nil {
+		known.Close()
 		return storage{}, damaged(logDir, err)
 	}
-	if torn > 0 {
-		options.Logger.Warn("the log ends in a write that a crash has cut off; it was never answered, and is left out", "bytes", torn)
+	if known.torn > 0 {
+		options.Logger.Warn("the log ends in a write that a crash has cut off; it was never answered, and is left out", "bytes", known.torn)
 	}
 	// Made by the library, everybody on the machine could read it.
 	if err := os.MkdirAll(filepath.Join(options.Dir, "snapshots"), 0o700); err != nil {
@@ -122,6 +123,9 @@ func (d *disk) check(options Options) error {
 		d.members, d.last = newest.Configuration.Servers, newest.Index
 	}
 	snapshot := d.last
+	if first, err := d.log.FirstIndex(); err == nil && first > snapshot+1 {
+		return damaged(options.Dir, fmt.Errorf("entries %d to %d of the log are in no snapshot", snapshot+1, first-1))
+	}
 	err = d.each(0, func(entry *raft.Log) (err error) {
 		d.last = entry.Index
 		if entry.Index > snapshot {

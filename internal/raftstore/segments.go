@@ -3,8 +3,10 @@ package raftstore
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 
+	"github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
 )
 
@@ -13,7 +15,10 @@ import (
 // it takes no entry any more until it is opened anew, or worse, takes entries into
 // a file that is deleted then. So a file that cannot be made counts as made; it is
 // made with its first entries, and they are refused until there is room.
-type segments struct{ types.SegmentFiler }
+type segments struct {
+	types.SegmentFiler
+	dir string
+}
 
 // Create begins a file.
 func (s segments) Create(info types.SegmentInfo) (types.SegmentWriter, error) {
@@ -22,6 +27,20 @@ func (s segments) Create(info types.SegmentInfo) (types.SegmentWriter, error) {
 		return &lateSegment{segments: s, info: info}, nil
 	}
 	return made, nil
+}
+
+// Open opens a file that is full. Raft-wal reads in it where the index says, and
+// would take what it finds there.
+func (s segments) Open(info types.SegmentInfo) (types.SegmentReader, error) {
+	name := filepath.Join(s.dir, segment.FileName(info))
+	b, err := readWritten(name)
+	if err != nil {
+		return nil, err
+	}
+	if all := committed(b); all.index == 0 {
+		return nil, damagedBehind(name, all.end)
+	}
+	return s.SegmentFiler.Open(info)
 }
 
 // make makes a file, or leaves none behind: raft-wal's own would be in the way

@@ -39,7 +39,7 @@ func (c *crowded) Create(info types.SegmentInfo) (types.SegmentWriter, error) {
 func openLog(t *testing.T, files *crowded) *wal.WAL {
 	t.Helper()
 	files.SegmentFiler = segment.NewFiler(files.dir, fs.New())
-	log, err := wal.Open(files.dir, wal.WithSegmentFiler(segments{files}), wal.WithSegmentSize(4096), wal.WithLogger(hclog.NewNullLogger()))
+	log, err := wal.Open(files.dir, wal.WithSegmentFiler(segments{files, files.dir}), wal.WithSegmentSize(4096), wal.WithLogger(hclog.NewNullLogger()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,12 +6,10 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
-	"path/filepath"
-	"slices"
 )
 
 // The frames of a segment of the log, as raft-wal writes them: a header of 8
-// bytes, whose first one is the kind and whose last four are the length of
+// bytes, whose first four are the kind and whose last four are the length of
 // what follows, padded to 8 bytes; or, for a commit, the CRC-32C of all since
 // the last commit. Before the first frame stand 32 bytes about the segment.
 const (
@@ -22,21 +20,6 @@ const (
 	frameIndex  = 2
 	frameCommit = 3
 )
-
-// unfinished is how many bytes of the newest segment in a directory belong to
-// a write that a crash has cut off. The log passes over them by itself: this
-// is only there to say so.
-func unfinished(logDir string) int {
-	segments, err := filepath.Glob(filepath.Join(logDir, "*.wal"))
-	if err != nil || len(segments) == 0 {
-		return 0
-	}
-	b, err := readWritten(slices.Max(segments)) // their names begin with their first index
-	if err != nil {
-		return 0
-	}
-	return max(0, len(bytes.TrimRight(b, "\x00"))-committed(b))
-}
 
 // readWritten reads a segment as far as it has been written to: the rest, most
 // of it usually, is zeros that were there before.
@@ -62,23 +45,59 @@ func readWritten(name string) ([]byte, error) {
 	}
 }
 
-// committed is where the last write that is whole ends in a segment.
-func committed(segment []byte) int {
-	end := 0
-	for at := segmentHeader; at+frameHeader <= len(segment); {
+// writes are those at the beginning of a segment that are whole.
+type writes struct {
+	end     int // of the last one
+	entries int // in all of them
+	index   int // where the index begins that the last one has, since it has made the segment full; 0 if it has none
+}
+
+// committed gives the writes before which all are whole.
+func committed(segment []byte) writes {
+	var all writes
+	for at := min(segmentHeader, len(segment)); ; at = all.end {
+		next := write(segment, all.end, at)
+		if next.end == 0 {
+			return all
+		}
+		next.entries += all.entries
+		all = next
+	}
+}
+
+// write gives the write whose first frame stands at at, if it is whole. Its
+// checksum begins at from.
+func write(segment []byte, from, at int) writes {
+	var w writes
+	for at+frameHeader <= len(segment) {
 		word := binary.LittleEndian.Uint32(segment[at+4:])
-		switch segment[at] {
-		case frameEntry, frameIndex:
-			at += frameHeader + (int(word)+7)/8*8
+		switch binary.LittleEndian.Uint32(segment[at:]) {
 		case frameCommit:
-			if crc32.Checksum(segment[end:at], castagnoli) != word {
-				return end
+			if crc32.Checksum(segment[from:at], castagnoli) != word {
+				return writes{}
 			}
-			at += frameHeader
-			end = at
+			w.end = at + frameHeader
+			return w
+		case frameEntry:
+			w.entries++
+		case frameIndex:
+			w.index = at + frameHeader
 		default:
-			return end
+			return writes{}
+		}
+		at += frameHeader + (int(word)+7)/8*8
+	}
+	return writes{}
+}
+
+// goesOn says whether there is a whole write behind those at the beginning. It was
+// not begun before the one ahead of it was on disk: so that one was damaged later,
+// and not cut off.
+func goesOn(segment []byte, end int) bool {
+	for at := end + frameHeader; at+frameHeader <= len(segment); at += frameHeader {
+		if kind := segment[at]; (kind == frameEntry || kind == frameIndex) && write(segment, at, at).end > 0 {
+			return true
 		}
 	}
-	return end
+	return false
 }

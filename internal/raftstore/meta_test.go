@@ -1,0 +1,160 @@
+package raftstore
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/fs"
+	"github.com/hashicorp/raft-wal/metadb"
+	"github.com/hashicorp/raft-wal/segment"
+)
+
+// wantDamaged wants a directory to be refused, with what to do.
+func wantDamaged(t *testing.T, dir, what string) {
+	t.Helper()
+	s, err := Open(t.Context(), Options{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
+	if err == nil {
+		s.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), "restore a backup") {
+		t.Errorf("opened with %s: %v", what, err)
+	}
+}
+
+// Whatever a byte belongs to, frames and what raft notes about an entry included:
+// what stands behind it is not left out. Only of the last write nobody can say
+// whether a crash or damage came.
+func TestDamageAnywhereBeforeTheLastWriteStopsTheStart(t *testing.T) {
+	dir, _ := made(t, 4)
+	name := segmentOf(t, dir)
+	whole, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := bytes.Index(whole, []byte("k3")) - 64 // before the last write, or early in it
+	for at := range last {
+		damage := bytes.Clone(whole[:64<<10])
+		damage[at] ^= 1
+		writeAt(t, name, damage)
+		kept, err := openDir(Options{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
+		if err == nil {
+			kept.close()
+			t.Fatalf("opened with byte %d of %d damaged", at, last)
+		}
+		if !strings.Contains(err.Error(), "restore a backup") {
+			t.Fatalf("byte %d: %v", at, err)
+		}
+	}
+	writeAt(t, name, whole[:64<<10])
+	open(t, dir)
+}
+
+// writeAt overwrites the beginning of a file.
+func writeAt(t *testing.T, name string, b []byte) {
+	t.Helper()
+	file, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := file.WriteAt(b, 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestALogWithoutItsListOfFilesIsNotBegunAnew(t *testing.T) {
+	dir, _ := made(t, 1)
+	list := filepath.Join(dir, "log", metadb.FileName)
+	if err := os.Truncate(list, 0); err != nil {
+		t.Fatal(err)
+	}
+	wantDamaged(t, dir, "an empty list of files")
+	if err := os.Remove(list); err != nil {
+		t.Fatal(err)
+	}
+	wantDamaged(t, dir, "no list of files")
+	segmentOf(t, dir) // is still there
+
+	open(t, filepath.Join(t.TempDir(), "[new"))
+
+	node := t.TempDir()
+	if err := (&identity{Cluster: "C", ID: "a", Founder: true}).write(node); err != nil {
+		t.Fatal(err)
+	}
+	wantDamaged(t, node, "only the identity of a node")
+}
+
+func TestAHoleBetweenSnapshotAndLogStopsTheStart(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(t.Context(), Options{Dir: dir, Logger: slog.New(slog.DiscardHandler), SnapshotEvery: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if err := s.barrier(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.raft.Snapshot().Error(); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if err := os.RemoveAll(filepath.Join(dir, "snapshots")); err != nil {
+		t.Fatal(err)
+	}
+	wantDamaged(t, dir, "no snapshot of what the log does not have any more")
+	if err := BackupDir(dir, &bytes.Buffer{}); err == nil {
+		t.Error("made a backup of a part")
+	}
+}
+
+// smallLog opens the log of a store with files that are small when they are new.
+func smallLog(t *testing.T, dir string) *wal.WAL {
+	t.Helper()
+	log, err := wal.Open(dir, wal.WithMetaStore(&meta{}), wal.WithSegmentFiler(segments{segment.NewFiler(dir, fs.New()), dir}),
+		wal.WithSegmentSize(4096), wal.WithLogger(hclog.NewNullLogger()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { log.Close() })
+	return log
+}
+
+func segmentsIn(t *testing.T, dir string) int {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "*.wal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(names)
+}
+
+func TestADamagedFileThatIsFullStopsTheStart(t *testing.T) {
+	dir := t.TempDir()
+	log := smallLog(t, dir)
+	for index := uint64(1); segmentsIn(t, dir) < 2; index++ {
+		if err := log.StoreLog(&raft.Log{Index: index, Data: fmt.Append(nil, "entry ", index)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log.Close()
+	names, _ := filepath.Glob(filepath.Join(dir, "*.wal"))
+	b, err := os.ReadFile(names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[committed(b).end-12] ^= 1 // in its last write
+	writeAt(t, names[0], b)
+	_, err = wal.Open(dir, wal.WithMetaStore(&meta{}), wal.WithSegmentFiler(segments{segment.NewFiler(dir, fs.New()), dir}))
+	if err == nil || !strings.Contains(err.Error(), "is damaged behind byte") {
+		t.Errorf("opened: %v", err)
+	}
+}
