@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/segment"
@@ -14,7 +15,8 @@ import (
 )
 
 // meta is what a log knows of its segments. As it is read, it looks through the
-// newest one, of which raft-wal v0.4.2 checks the last write alone.
+// newest one, of which raft-wal v0.4.2 checks the last write alone, and puts in order
+// how a crash has left it.
 type meta struct {
 	metadb.BoltMetaDB
 	torn int // bytes of a write that a crash has cut off
@@ -49,8 +51,23 @@ func (m *meta) Load(dir string) (state types.PersistentState, err error) {
 	if goesOn(b, all.end) {
 		return state, damagedBehind(name, all.end)
 	}
-	m.torn = max(0, len(bytes.TrimRight(b, "\x00"))-all.end)
-	return state, nil
+	if m.torn = max(0, len(bytes.TrimRight(b, "\x00"))-all.end); m.torn > 0 {
+		if err := blank(name, all.end, m.torn); err != nil {
+			return state, err
+		}
+	}
+	if all.index == 0 {
+		return state, nil
+	}
+	// It is full, and the crash came before that was noted. Raft-wal would neither
+	// write to it nor begin another one.
+	newest.SealTime, newest.IndexStart, newest.MaxIndex = time.Now(), uint64(all.index), newest.BaseIndex+uint64(all.entries)-1
+	state.Segments = append(state.Segments, types.SegmentInfo{
+		ID: state.NextSegmentID, BaseIndex: newest.MaxIndex + 1, MinIndex: newest.MaxIndex + 1,
+		SizeLimit: newest.SizeLimit, Codec: newest.Codec, CreateTime: time.Now(),
+	})
+	state.NextSegmentID++
+	return state, m.CommitState(state)
 }
 
 // mayBegin refuses to begin a log where there was one: raft-wal would take what is
@@ -65,6 +82,17 @@ func mayBegin(dir string) error {
 		}
 	}
 	return nil
+}
+
+// blank fills a part of a file with zeros. What a crash has left of a write with
+// which a segment was to be full would have raft-wal take it for full.
+func blank(name string, at, length int) error {
+	file, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteAt(make([]byte, length), int64(at))
+	return errors.Join(err, file.Sync(), file.Close())
 }
 
 func damagedBehind(name string, end int) error {

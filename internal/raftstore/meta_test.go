@@ -128,6 +128,34 @@ func smallLog(t *testing.T, dir string) *wal.WAL {
 	return log
 }
 
+// full gives the directory of a log whose first file is full, and the last entry in
+// it, as it is when a crash comes before that is noted.
+func full(t *testing.T) (dir string, last uint64) {
+	t.Helper()
+	dir = t.TempDir()
+	log := smallLog(t, dir)
+	before, err := os.ReadFile(filepath.Join(dir, metadb.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for segmentsIn(t, dir) < 2 {
+		last++
+		if err := log.StoreLog(&raft.Log{Index: last, Data: fmt.Append(nil, "entry ", last)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last-- // this one has waited for the second file, and is in it
+	log.Close()
+	names, _ := filepath.Glob(filepath.Join(dir, "*.wal"))
+	if err := os.Remove(names[1]); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, metadb.FileName), before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir, last
+}
+
 func segmentsIn(t *testing.T, dir string) int {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(dir, "*.wal"))
@@ -137,15 +165,45 @@ func segmentsIn(t *testing.T, dir string) int {
 	return len(names)
 }
 
-func TestADamagedFileThatIsFullStopsTheStart(t *testing.T) {
-	dir := t.TempDir()
+// wantOn wants a log to go on behind its last entry, also when it is opened anew.
+func wantOn(t *testing.T, dir string, last uint64) {
+	t.Helper()
 	log := smallLog(t, dir)
-	for index := uint64(1); segmentsIn(t, dir) < 2; index++ {
-		if err := log.StoreLog(&raft.Log{Index: index, Data: fmt.Append(nil, "entry ", index)}); err != nil {
-			t.Fatal(err)
+	wantLog(t, log, 1, last)
+	for range 100 { // over the end of another file
+		last++
+		if err := log.StoreLog(&raft.Log{Index: last, Data: fmt.Append(nil, "entry ", last)}); err != nil {
+			t.Fatalf("entry %d: %v", last, err)
 		}
 	}
 	log.Close()
+	again := smallLog(t, dir)
+	wantLog(t, again, 1, last)
+	again.Close()
+}
+
+func TestALogGoesOnAfterACrashAsAFileWasFull(t *testing.T) {
+	dir, last := full(t)
+	wantOn(t, dir, last)
+}
+
+// The write with which the file was full is torn: its end is missing.
+func TestALogGoesOnAfterACrashAsAFileWasBeingFilled(t *testing.T) {
+	dir, last := full(t)
+	names, _ := filepath.Glob(filepath.Join(dir, "*.wal"))
+	b, err := os.ReadFile(names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := committed(b).end
+	clear(b[end-frameHeader : end])
+	writeAt(t, names[0], b)
+	wantOn(t, dir, last-1)
+}
+
+func TestADamagedFileThatIsFullStopsTheStart(t *testing.T) {
+	dir, last := full(t)
+	wantOn(t, dir, last)
 	names, _ := filepath.Glob(filepath.Join(dir, "*.wal"))
 	b, err := os.ReadFile(names[0])
 	if err != nil {
