@@ -2,12 +2,14 @@ package raftstore
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -20,7 +22,9 @@ import (
 // wantDamaged wants a directory to be refused, with what to do.
 func wantDamaged(t *testing.T, dir, what string) {
 	t.Helper()
-	s, err := Open(t.Context(), Options{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	s, err := Open(ctx, Options{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
 	if err == nil {
 		s.Close()
 	}

@@ -205,6 +205,9 @@ func (s *Store) config(id raft.ServerID) *raft.Config {
 	return config
 }
 
+// firstTerm is that in which raft begins a cluster; elections are in later ones.
+const firstTerm = 1
+
 // run starts raft. A directory without any state becomes that of a cluster of
 // these founders; without them it waits for a leader to tell.
 func (s *Store) run(config *raft.Config, transport raft.Transport, founders ...raft.Server) error {
@@ -215,6 +218,16 @@ func (s *Store) run(config *raft.Config, transport raft.Transport, founders ...r
 	known, err := raft.HasExistingState(cache, s.disk.stable, s.disk.snapshots)
 	if err != nil {
 		return fmt.Errorf("the data directory cannot be read: %w", err)
+	}
+	if known && len(founders) > 0 && s.disk.last == 0 {
+		if s.disk.terms.term.Load() > firstTerm {
+			return damaged(s.options.Dir, errors.New("its log is gone"))
+		}
+		// The first start was cut off behind the term. Raft would wait for a leader.
+		if err := s.disk.stable.SetUint64(keyCurrentTerm, 0); err != nil {
+			return fmt.Errorf("the data directory cannot be written: %w", err)
+		}
+		known = false
 	}
 	if !known && len(founders) > 0 {
 		err := raft.BootstrapCluster(config, cache, s.disk.stable, s.disk.snapshots, transport, raft.Configuration{Servers: founders})

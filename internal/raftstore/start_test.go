@@ -1,7 +1,9 @@
 package raftstore
 
 import (
+	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -34,4 +36,25 @@ func TestAStartThatFailsMakesNoNode(t *testing.T) {
 	if locked, err := open(t, dir).Check(t.Context(), []string{"x"}); err != nil || !locked {
 		t.Fatalf("alone as before: %t %v", locked, err)
 	}
+}
+
+// The first start has come to the term, and not to the entry that goes with it: the
+// next one begins anew.
+func TestAFirstStartThatFailedIsMadeUpFor(t *testing.T) {
+	full, dir := &badDisk{}, t.TempDir()
+	full.full.Store(true)
+	s, err := Open(t.Context(), Options{Dir: dir, Logger: slog.New(slog.DiscardHandler), openStorage: full.storage})
+	if err == nil {
+		s.Close()
+		t.Fatal("started on a full disk")
+	}
+	lock(t, open(t, dir), holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("x"), Exp: time.Hour})
+}
+
+func TestALogThatIsGoneStopsTheStart(t *testing.T) {
+	dir, _ := made(t, 1)
+	if err := os.Remove(segmentOf(t, dir)); err != nil {
+		t.Fatal(err)
+	}
+	wantDamaged(t, dir, "no log")
 }
