@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	iofs "io/fs"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -96,12 +97,30 @@ func openDir(options Options) (_ storage, err error) {
 		log.Close()
 		return storage{}, fmt.Errorf("the data directory cannot be made: %w", err)
 	}
+	if err := removeUnfinished(options.Dir); err != nil {
+		log.Close()
+		return storage{}, err
+	}
 	snapshots, err := raft.NewFileSnapshotStoreWithLogger(options.Dir, 2, raftLogger(options.Logger))
 	if err != nil {
 		log.Close()
 		return storage{}, fmt.Errorf("the snapshots in %s cannot be used: %w", options.Dir, err)
 	}
 	return storage{log, log, snapshots, func() error { return errors.Join(log.Close(), lock.Close()) }}, nil
+}
+
+// removeUnfinished removes snapshots that an earlier process began to write, or to
+// get from another node, and did not finish. Raft only passes over them, and each may
+// be as large as the whole state.
+func removeUnfinished(dir string) error {
+	left, err := iofs.Glob(os.DirFS(dir), "snapshots/*.tmp")
+	for _, name := range left {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, name)))
+	}
+	if err != nil {
+		return fmt.Errorf("the data directory cannot be cleared of a snapshot that was not finished: %w", err)
+	}
+	return nil
 }
 
 // check looks through all that a start will need, so that damage stops it

@@ -212,6 +212,27 @@ func TestADamagedSnapshotStopsTheStart(t *testing.T) {
 	}
 }
 
+// What a process that was killed in the middle of a snapshot has left takes up no
+// room for ever.
+func TestAnUnfinishedSnapshotIsRemoved(t *testing.T) {
+	dir, _ := made(t, 1)
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, 2, raftLogger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink, err := snapshots.Create(raft.SnapshotVersionMax, 2, 2, raft.Configuration{}, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sink.Write([]byte("the beginning")); err != nil {
+		t.Fatal(err)
+	}
+	open(t, dir)
+	if left, err := os.ReadDir(filepath.Join(dir, "snapshots")); err != nil || len(left) > 0 {
+		t.Errorf("there is %v, %v", left, err)
+	}
+}
+
 // badDisk refuses or delays writes as long as it is told to.
 type badDisk struct {
 	raft.LogStore
