@@ -28,6 +28,10 @@ type waiter struct {
 	due   bool // among the candidates
 }
 
+func (w *waiter) asksFor(key string) bool {
+	return slices.ContainsFunc(w.asks, func(ask holdfast.Ask) bool { return ask.Key == key })
+}
+
 // spot is the place of a waiter in the line of one key.
 type spot struct {
 	of         *waiter

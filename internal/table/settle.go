@@ -12,7 +12,8 @@ import (
 //
 //   - A hold has ended, or somebody has left a line, or does not mind any
 //     more who fills its limit: those in the line of that key, up to the first who
-//     shuts out all behind it.
+//     shuts out all behind it. If what has gone would have shared, and nobody in
+//     that line has a limit, it was in the way of exclusive requests alone.
 //   - An owner has got a hold: its other requests, which may be covered now.
 //     Who asks a key that it holds is armed, as the next ones are.
 //   - And whenever somebody has come to wait for somebody else, those for
@@ -44,7 +45,10 @@ func (t *Table) look(w *waiter) {
 	}
 }
 
-func (t *Table) opened(key string) {
+// opened is called when something is gone that was in the way on key. Shared
+// says that it was a share without a limit of its own; anything else counts as
+// exclusive.
+func (t *Table) opened(key string, mode holdfast.Mode) {
 	if t.lines.Len() == 0 {
 		return
 	}
@@ -56,28 +60,41 @@ func (t *Table) opened(key string) {
 	if first != nil && first.Mode == holdfast.Exclusive {
 		return // everybody in line waits for it, or has its owner
 	}
+	s := l.first
+	if mode == holdfast.Shared && l.limited == 0 {
+		s = l.exclusive
+	}
 	sharing := 0 // owners who hold the key or would; those asking several times are left out
 	if l.limited > 0 {
 		sharing = t.countShared(key, holdfast.MaxLimit)
 	}
-	for s := l.first; s != nil; s = s.next {
-		others := t.waitersOf(s.of.uid)
-		for _, w := range others {
-			t.look(w)
-		}
+	for ; s != nil; s = s.next {
+		t.look(s.of)
 		if t.covered(s.of.uid, s.ask) {
 			continue
 		}
 		if s.ask.Mode == holdfast.Exclusive || s.ask.Limit > 0 && sharing+1 >= s.ask.Limit {
-			if s.next != nil {
-				t.lookAtArmed()
-			}
+			t.lookBehind(s)
 			return
 		}
-		if len(others) == 1 {
+		if len(t.waitersOf(s.of.uid)) == 1 {
 			sharing++
 		}
 	}
+}
+
+// lookBehind makes those due whom s does not shut out, though they stand behind
+// it: other requests of its owner, and who may pass it over.
+func (t *Table) lookBehind(s *spot) {
+	if s.next == nil {
+		return
+	}
+	for _, w := range t.waitersOf(s.of.uid) {
+		if w.place > s.of.place && w.asksFor(s.ask.Key) {
+			t.look(w)
+		}
+	}
+	t.lookAtArmed()
 }
 
 // gained is called when a hold has been granted.
@@ -88,7 +105,7 @@ func (t *Table) gained(h *hold) {
 	}
 	// A waiter's limit does not count any more once its owner holds the key.
 	if waitedFor && (h.Limit > 0 || l.limited > 0) {
-		t.opened(h.Key)
+		t.opened(h.Key, holdfast.Exclusive)
 	}
 }
 

@@ -200,7 +200,11 @@ func (t *Table) cancel(cmd *Command) {
 		}
 		t.leave(w)
 		for i := range w.asks {
-			t.opened(w.asks[i].Key)
+			mode := w.asks[i].Mode
+			if w.asks[i].Limit > 0 {
+				mode = holdfast.Exclusive
+			}
+			t.opened(w.asks[i].Key, mode)
 		}
 	}
 }
@@ -220,7 +224,7 @@ func (t *Table) takeBack(cmd *Command) {
 		t.put(back)
 		t.say(holdfast.EventGranted, back, back.Exp, "")
 		t.lost(back.UID)
-		t.opened(back.Key)
+		t.opened(back.Key, holdfast.Exclusive)
 	}
 }
 
@@ -296,7 +300,7 @@ func (t *Table) end(h *hold, how holdfast.EventType, reason string) {
 	}
 	t.say(how, h, 0, reason)
 	t.lost(h.UID)
-	t.opened(h.Key)
+	t.opened(h.Key, h.Mode)
 }
 
 // put adds a hold, or puts it in the place of the one that its owner had.
