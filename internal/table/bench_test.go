@@ -76,6 +76,30 @@ func BenchmarkHandOver(b *testing.B) {
 	}
 }
 
+// BenchmarkSemaphore is a lock with a limit and its unlock, on a key that others
+// share already.
+func BenchmarkSemaphore(b *testing.B) {
+	for _, holders := range []int{1, 10, 100, 10_000} {
+		b.Run(fmt.Sprintf("holders=%d", holders), func(b *testing.B) {
+			t := New(0)
+			lock := Command{Op: Lock, Keys: []holdfast.Ask{{Key: "x", Mode: holdfast.Shared, Limit: holders + 1}}}
+			for i := range holders {
+				lock.UID = fmt.Sprintf("svc-%d", i)
+				t.Apply(&lock)
+			}
+			lock.UID = "one more"
+			b.ReportAllocs()
+			for b.Loop() {
+				out := t.Apply(&lock)
+				if out.Status != Granted {
+					b.Fatal(out.Status)
+				}
+				t.Apply(&Command{Op: Unlock, UID: lock.UID, Tokens: []holdfast.Token{out.Tokens[0]}})
+			}
+		})
+	}
+}
+
 // BenchmarkSnapshotPause is how long the table stops for a snapshot of a
 // million holds, and BenchmarkSnapshotWrite how long it takes to write one
 // out beside it.

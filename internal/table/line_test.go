@@ -26,6 +26,10 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		{Op: Force, Key: "y"},
 		{Op: Force, Key: "z"},
 		{Op: Lock, UID: "f", Keys: holdfast.Keys("x"), Wait: true},
+		{Op: Lock, UID: "g", Keys: []holdfast.Ask{{Key: "s", Mode: holdfast.Shared, Limit: 9}}},
+		{Op: Lock, UID: "h", Keys: []holdfast.Ask{{Key: "s", Mode: holdfast.Shared, Limit: 9}}},
+		{Op: Lock, UID: "i", Keys: []holdfast.Ask{{Key: "s", Mode: holdfast.Shared, Limit: 9}}}, // and so those who share are counted
+		{Op: Force, Key: "s"},
 		{Op: Force, Key: "x"},
 		{Op: Force, Key: "x"},
 		{Op: Force, Key: "y"},
@@ -36,7 +40,8 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	if table.Holds() != 0 || table.Waiters() != 0 {
 		t.Fatalf("%d holds and %d in line", table.Holds(), table.Waiters())
 	}
-	if n := len(table.owners) + len(table.armed) + table.lines.Len() + len(table.held) + table.asked; n != 0 {
-		t.Errorf("owners %v, armed %v, %d lines, held %v, %d asked", table.owners, table.armed, table.lines.Len(), table.held, table.asked)
+	if n := len(table.owners) + len(table.armed) + table.lines.Len() + len(table.held) + len(table.sharing) + table.asked; n != 0 {
+		t.Errorf("owners %v, armed %v, %d lines, held %v, sharing %v, %d asked",
+			table.owners, table.armed, table.lines.Len(), table.held, table.sharing, table.asked)
 	}
 }

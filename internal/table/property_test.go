@@ -226,7 +226,8 @@ func (state *KeyState) concerns(uid string) bool {
 
 // Against the rules themselves.
 
-// checkHolds: an exclusive hold shares with nobody, and nobody has two.
+// checkHolds: an exclusive hold shares with nobody, and nobody has two. A count
+// of those who share is that of the holds.
 func (h *history) checkHolds() {
 	for _, key := range h.keys {
 		holds := h.fast.Key(key).Holds
@@ -239,6 +240,15 @@ func (h *history) checkHolds() {
 		}
 		if len(owners) < len(holds) {
 			h.t.Fatalf("an owner has two holds: %+v", holds)
+		}
+		sharing := 0
+		for _, hold := range holds {
+			if hold.Mode == holdfast.Shared {
+				sharing++
+			}
+		}
+		if n, kept := h.fast.sharing[key]; kept && (n == 0 || n != sharing) {
+			h.t.Fatalf("the count of those who share %s is %d: %+v", key, n, holds)
 		}
 	}
 }

@@ -76,7 +76,7 @@ func (t *Table) covered(uid string, ask *holdfast.Ask) bool {
 // that is not covered. first is the first hold on the key.
 func (t *Table) holdersInTheWay(uid string, ask *holdfast.Ask, first *hold, yield func(obstacle) bool) bool {
 	if ask.Mode == holdfast.Shared && first.Mode == holdfast.Shared &&
-		(ask.Limit == 0 || t.countShared(ask.Key, ask.Limit) < ask.Limit) {
+		(ask.Limit == 0 || t.countShared(ask.Key) < ask.Limit) {
 		return true
 	}
 	goOn := true
@@ -89,16 +89,39 @@ func (t *Table) holdersInTheWay(uid string, ask *holdfast.Ask, first *hold, yiel
 	return goOn
 }
 
-// countShared counts the shared holds on key, up to enough.
-func (t *Table) countShared(key string, enough int) int {
-	n := 0
+// countShared counts the shared holds on key. Whoever asks for a limit wants to
+// know, and they may be very many: what has been counted once is kept until the
+// last of them has gone.
+func (t *Table) countShared(key string) int {
+	n, kept := t.sharing[key]
+	if kept {
+		return n
+	}
 	t.eachHold(key, func(h *hold) bool {
 		if h.Mode == holdfast.Shared {
 			n++
 		}
-		return n < enough
+		return true
 	})
+	if n > 1 {
+		t.sharing[key] = n
+	}
 	return n
+}
+
+// share keeps the count of those who share the key of h, if there is one.
+func (t *Table) share(h *hold, more int) {
+	if len(t.sharing) == 0 || h.Mode != holdfast.Shared {
+		return
+	}
+	n, kept := t.sharing[h.Key]
+	switch n += more; {
+	case !kept:
+	case n == 0:
+		delete(t.sharing, h.Key)
+	default:
+		t.sharing[h.Key] = n
+	}
 }
 
 // lineInTheWay yields those in line before r who count as holders already
@@ -160,6 +183,6 @@ func (c *crowd) add(s *spot, limit int) bool {
 
 func (c *crowd) countHolders() {
 	if c.holders < 0 {
-		c.holders = c.t.countShared(c.key, holdfast.MaxLimit)
+		c.holders = c.t.countShared(c.key)
 	}
 }

@@ -66,7 +66,7 @@ func (t *Table) opened(key string, mode holdfast.Mode) {
 	}
 	sharing := 0 // owners who hold the key or would; those asking several times are left out
 	if l.limited > 0 {
-		sharing = t.countShared(key, holdfast.MaxLimit)
+		sharing = t.countShared(key)
 	}
 	for ; s != nil; s = s.next {
 		t.look(s.of)

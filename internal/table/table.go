@@ -30,8 +30,9 @@ type Table struct {
 	owners   map[string]*owner
 	armed    map[*owner]struct{} // see owner
 
-	asked int            // keys that requests in line ask
-	held  map[string]int // holds by uid; nil as long as no limit wants them, see Limits
+	asked   int            // keys that requests in line ask
+	held    map[string]int // holds by uid; nil as long as no limit wants them, see Limits
+	sharing map[string]int // shared holds by key, as far as somebody has counted them; see countShared
 
 	due candidates // who may have become grantable; empty between commands
 	out Outcome
@@ -66,6 +67,7 @@ func New(floor uint64) *Table {
 		requests: btree.NewBTreeGOptions(byPlace, btree.Options{NoLocks: true}),
 		owners:   make(map[string]*owner),
 		armed:    make(map[*owner]struct{}),
+		sharing:  make(map[string]int),
 	}
 	t.put(&nobody)
 	return t
@@ -294,6 +296,7 @@ func (t *Table) prolong(h *hold, exp time.Duration, note string) {
 func (t *Table) end(h *hold, how holdfast.EventType, reason string) {
 	t.byKey.DeleteHint(h, &t.near)
 	t.byUID.Delete(h)
+	t.share(h, -1)
 	t.count(h.UID, -1)
 	if t.waitedFor(h.Key) {
 		t.want(h.UID, -1)
@@ -306,7 +309,10 @@ func (t *Table) end(h *hold, how holdfast.EventType, reason string) {
 // put adds a hold, or puts it in the place of the one that its owner had.
 func (t *Table) put(h *hold) {
 	t.byUID.Set(h)
-	if _, replaced := t.byKey.SetHint(h, &t.near); replaced {
+	before, replaced := t.byKey.SetHint(h, &t.near)
+	t.share(h, +1)
+	if replaced {
+		t.share(before, -1)
 		return
 	}
 	t.count(h.UID, +1)
