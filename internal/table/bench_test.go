@@ -100,6 +100,31 @@ func BenchmarkSemaphore(b *testing.B) {
 	}
 }
 
+// BenchmarkDrain is the end of an exclusive hold, and of as many shared ones by
+// force, behind which many with a limit stand in line who are all let in.
+func BenchmarkDrain(b *testing.B) {
+	for _, waiting := range []int{100, 1000, 10_000} {
+		b.Run(fmt.Sprintf("waiting=%d", waiting), func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				t := New(0)
+				t.Apply(&Command{Op: Lock, UID: "alone", Keys: holdfast.Keys("x")})
+				limited := []holdfast.Ask{{Key: "x", Mode: holdfast.Shared, Limit: waiting}}
+				for i := range 2 * waiting {
+					t.Apply(&Command{Op: Lock, UID: fmt.Sprintf("svc-%d", i), Keys: limited, Wait: true})
+				}
+				b.StartTimer()
+				for range 2 {
+					if out := t.Apply(&Command{Op: Force, Key: "x"}); len(out.Grants) != waiting {
+						b.Fatalf("%d were let in", len(out.Grants))
+					}
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*2*waiting), "ns/grant")
+		})
+	}
+}
+
 // BenchmarkSnapshotPause is how long the table stops for a snapshot of a
 // million holds, and BenchmarkSnapshotWrite how long it takes to write one
 // out beside it.

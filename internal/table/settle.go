@@ -97,16 +97,30 @@ func (t *Table) lookBehind(s *spot) {
 	t.lookAtArmed()
 }
 
-// gained is called when a hold has been granted.
-func (t *Table) gained(h *hold) {
+// gained is called when r has been granted the hold h.
+func (t *Table) gained(r *request, h *hold) {
 	l, waitedFor := t.lines.Get(h.Key)
-	if waitedFor || len(t.waitersOf(h.UID)) > 0 {
+	asksMore := len(t.waitersOf(h.UID)) > 0
+	if waitedFor || asksMore {
 		t.lookAtArmed()
 	}
 	// A waiter's limit does not count any more once its owner holds the key.
-	if waitedFor && (h.Limit > 0 || l.limited > 0) {
+	if waitedFor && (asksMore && (h.Limit > 0 || l.limited > 0) || t.shutOut(r, h, l)) {
 		t.opened(h.Key, holdfast.Exclusive)
 	}
+}
+
+// shutOut says whether r may have shut others out of the line l, in which it stood
+// until it was granted h: because they would have filled its limit.
+func (t *Table) shutOut(r *request, h *hold, l *line) bool {
+	if r.place == newcomer || h.Limit == 0 {
+		return false
+	}
+	sharing := t.countShared(h.Key)
+	if l.first.of.place < r.place {
+		sharing += l.length // or fewer: those who stand ahead of it
+	}
+	return sharing >= h.Limit
 }
 
 // lost is called when uid has lost a hold, or a better one: what it asks in

@@ -240,10 +240,15 @@ func (t *Table) expire(cmd *Command) {
 }
 
 func (t *Table) force(cmd *Command) {
-	for h := t.firstHold(cmd.Key); h != nil; h = t.firstHold(cmd.Key) {
-		t.end(h, holdfast.EventForced, cmd.Reason)
+	first := t.firstHold(cmd.Key)
+	if first == nil {
+		return
+	}
+	for h := first; h != nil; h = t.firstHold(cmd.Key) {
+		t.drop(h, holdfast.EventForced, cmd.Reason)
 		t.out.Freed = append(t.out.Freed, holdfast.Released{Key: h.Key, UID: h.UID, Version: h.Version})
 	}
+	t.opened(cmd.Key, first.Mode)
 }
 
 // grant makes holds of all that r asks. The versions of what it had stay; the
@@ -275,7 +280,7 @@ func (t *Table) grant(r *request, tokens []holdfast.Token) []holdfast.Token {
 		}
 		t.put(h)
 		t.say(holdfast.EventGranted, h, r.exp, "")
-		t.gained(h)
+		t.gained(r, h)
 		tokens = append(tokens, holdfast.Token{Key: ask.Key, Version: version})
 	}
 	return tokens
@@ -294,6 +299,12 @@ func (t *Table) prolong(h *hold, exp time.Duration, note string) {
 
 // end removes a hold and looks at whom that lets in.
 func (t *Table) end(h *hold, how holdfast.EventType, reason string) {
+	t.drop(h, how, reason)
+	t.opened(h.Key, h.Mode)
+}
+
+// drop removes a hold. The line of its key is left to the caller.
+func (t *Table) drop(h *hold, how holdfast.EventType, reason string) {
 	t.byKey.DeleteHint(h, &t.near)
 	t.byUID.Delete(h)
 	t.share(h, -1)
@@ -303,7 +314,6 @@ func (t *Table) end(h *hold, how holdfast.EventType, reason string) {
 	}
 	t.say(how, h, 0, reason)
 	t.lost(h.UID)
-	t.opened(h.Key, h.Mode)
 }
 
 // put adds a hold, or puts it in the place of the one that its owner had.
