@@ -41,6 +41,9 @@ func (c *Client) Election(key string, options ...Option) *Election {
 // leads while the [Held] is valid: its Context ends before another one can
 // lead, save after a release by force, and its Unlock resigns. Who campaigns
 // while it leads is given the same one.
+//
+// Its errors are those of [Client.Hold]. With [holdfast.CodeUnavailable] no
+// server could be reached within the client's patience: campaign again.
 func (e *Election) Campaign(ctx context.Context) (*Held, error) {
 	select {
 	case e.campaign <- struct{}{}:

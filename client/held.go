@@ -104,6 +104,9 @@ func (c *Client) hold(ctx context.Context, req asked) (_ *Held, loose bool, err 
 	for range tries {
 		began := now()
 		grant, tie, err := c.lock(ctx, req)
+		for req.endless && holdfast.ErrorCode(err) == holdfast.CodeLocked {
+			grant, tie, err = c.lock(ctx, req) // nobody may stand in line for longer than MaxWait at once
+		}
 		if err != nil {
 			return nil, false, err
 		}

@@ -390,6 +390,25 @@ func TestHoldStandsInLineAsLongAsAsked(t *testing.T) {
 	})
 }
 
+// A server lets nobody stand in line for longer than a day at once.
+func TestHoldStandsInLineForDays(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		first := holdfast.LockRequest{UID: "first", Keys: holdfast.Keys("x"), Exp: holdfast.MaxExp}
+		if _, err := w.store.Lock(t.Context(), first); err != nil {
+			t.Fatal(err)
+		}
+		for _, after := range []time.Duration{20 * time.Hour, 40 * time.Hour} {
+			time.AfterFunc(after, func() { w.store.Lock(context.Background(), first) }) // lives for another day
+		}
+		began := time.Now()
+		held := w.hold()
+		w.live(held)
+		if took := time.Since(began); took.Round(time.Minute) != 64*time.Hour {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
 var errEnough = errors.New("enough")
 
 func TestTheContextEndsWithThatOfTheCaller(t *testing.T) {

@@ -21,7 +21,8 @@ type Option func(*asked)
 // asked is a request for a hold that is kept.
 type asked struct {
 	holdfast.LockRequest
-	bind bool
+	endless bool // Wait is no more than what may be asked for at once
+	bind    bool
 }
 
 // Exp is how long the hold lives on when its owner has died or lost sight of
@@ -29,9 +30,10 @@ type asked struct {
 // of it has passed.
 func Exp(d time.Duration) Option { return func(r *asked) { r.Exp = d } }
 
-// Wait is how long to stand in line; zero means not at all. If it is not
-// given, it is as long as ctx allows, and at most [holdfast.MaxWait].
-func Wait(d time.Duration) Option { return func(r *asked) { r.Wait = d } }
+// Wait is how long to stand in line; zero means not at all, and
+// [holdfast.MaxWait] is the most. If it is not given, it is as long as ctx
+// allows; who has stood in line for MaxWait then begins anew at its end.
+func Wait(d time.Duration) Option { return func(r *asked) { r.Wait, r.endless = d, false } }
 
 // Note tells others what the hold is for. Whoever is refused sees it.
 func Note(text string) Option { return func(r *asked) { r.Note = text } }
@@ -53,7 +55,7 @@ func Bind() Option { return func(r *asked) { r.bind = true } }
 
 // asking makes the request for a hold.
 func asking(keys []holdfast.Ask, options []Option) asked {
-	req := asked{LockRequest: holdfast.LockRequest{Keys: keys, Exp: defaultExp, Wait: holdfast.MaxWait}}
+	req := asked{LockRequest: holdfast.LockRequest{Keys: keys, Exp: defaultExp, Wait: holdfast.MaxWait}, endless: true}
 	for _, option := range options {
 		option(&req)
 	}

@@ -125,22 +125,16 @@ func (c *runCommand) acquire(ctx context.Context, locks *client.Client) (*client
 	if c.UID != "" {
 		options = append(options, client.UID(string(c.UID)))
 	}
-	endless := !c.NoWait && c.Wait == nil
-	if c.NoWait {
+	switch {
+	case c.NoWait:
 		options = append(options, client.Wait(0))
-	} else if !endless {
+	case c.Wait != nil:
 		options = append(options, client.Wait(*c.Wait))
 	}
 	if !c.NoWait {
 		defer c.tell(ctx, locks)()
 	}
-	for {
-		held, err := locks.Hold(ctx, asks, options...)
-		if !endless || holdfast.ErrorCode(err) != holdfast.CodeLocked {
-			return held, err
-		}
-		// Nobody may stand in line longer than for holdfast.MaxWait at once.
-	}
+	return locks.Hold(ctx, asks, options...)
 }
 
 // tell says for whom it waits, if that takes long. The function that it
