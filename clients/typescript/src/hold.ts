@@ -7,7 +7,7 @@ import type { CallOptions, Extension, Grant, HoldOptions, Keys, LockOptions, Tok
 /** The life of a hold that is extended in the background, in ms. */
 const defaultExp = 10_000;
 
-/** The longest time to stand in line, in ms. */
+/** The longest time to stand in line at once, in ms. */
 const maxWait = 86_400_000;
 
 // A hold is extended when a third of its exp has passed. A server may take a fifth of exp to answer and the pause after
@@ -38,8 +38,8 @@ interface Client {
  * extension makes it known.
  */
 export async function takeHold(client: Client, keys: Keys, options: HoldOptions): Promise<Hold> {
-  const { exp = defaultExp, wait = maxWait, signal } = options;
-  const { body: grant, sent } = await client.lock(keys, { ...options, exp, wait });
+  const { exp = defaultExp, signal } = options;
+  const { body: grant, sent } = await standInLine(client, keys, { ...options, exp });
   let lives = sent;
   try {
     if (since(sent) > exp / renewals) {
@@ -57,6 +57,19 @@ export async function takeHold(client: Client, keys: Keys, options: HoldOptions)
     const givenBack = giveBack(client, grant);
     if (options.uid !== undefined) await givenBack;
     throw error;
+  }
+}
+
+/** Locks keys, for which it stands in line without end unless wait is given. */
+async function standInLine(client: Client, keys: Keys, options: LockOptions): Promise<Answer<Grant>> {
+  const { wait = maxWait } = options;
+  for (;;) {
+    try {
+      return await client.lock(keys, { ...options, wait });
+    } catch (error) {
+      const over = error instanceof HoldfastError && error.code === "locked";
+      if (!over || options.wait !== undefined) throw error;
+    }
   }
 }
 

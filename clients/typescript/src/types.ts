@@ -46,7 +46,8 @@ export interface LockOptions extends CallOptions {
 /**
  * How to ask for keys that are extended until they are given back. Here `exp`, 10 s by default, is how long the others
  * wait when the owner has died, and how long the owner can do without a server; and `wait` is by default as long as the
- * signal allows, and at most a day. The signal goes on to matter after the grant: its end ends the one of the hold.
+ * signal allows: who has stood in line for a day begins anew at its end. The signal goes on to matter after the grant:
+ * its end ends the one of the hold.
  */
 export interface HoldOptions extends LockOptions {}
 

@@ -145,6 +145,26 @@ suite("holds", { timeout: 120_000 }, () => {
     await Promise.all(heard);
   });
 
+  test("one who names no end stands in line for days", async () => {
+    let days = 3; // a server lets nobody wait for longer than one at once
+    const waits = [];
+    const server = async ({ pathname }, { body }) => {
+      const { wait, tokens } = JSON.parse(body);
+      if (pathname !== "/lock") return new Response(JSON.stringify({ tokens, lost: [], unlocked: ["x"], exp: 10_000 }));
+      waits.push(wait);
+      if (--days > 0) return new Response('{"error":"locked","message":"x","blockers":[]}', { status: 409 });
+      return new Response('{"tokens":[{"key":"x","version":1}],"exp":10000}');
+    };
+    const holdfast = new Holdfast("http://pretended", { fetch: server });
+    const hold = await holdfast.hold("x");
+    await hold.unlock();
+    assert.equal(waits.length, 3);
+    assert.ok(waits.every((wait) => wait > 86_000_000));
+    days = 3;
+    await assert.rejects(holdfast.hold("x", { wait: 86_400_000 }), { code: "locked" });
+    assert.equal(days, 2);
+  });
+
   test("a hold that has run out before it is known is not one", async () => {
     const exp = 600;
     const token = { key: "x", version: 1 };
