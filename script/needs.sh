@@ -33,6 +33,7 @@ look() {
 	missing=
 	need "gcc libc6-dev" c_compiler # the race detector
 	need curl command -v curl # the documentation
+	need python3 python3 -c 'import json, sqlite3, urllib.request' # the documentation
 	need procps command -v pgrep # processes of the command line
 	need redis-server command -v redis-server # the Redis store; redis-cli comes with it
 	need strace command -v strace # disks that are full, slow or broken, for processes

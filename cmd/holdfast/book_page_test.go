@@ -138,7 +138,7 @@ const (
 
 // commandLine is what looks like a command, at the beginning of a line: one of
 // the programs that the documentation speaks of, perhaps behind variables.
-var commandLine = regexp.MustCompile(`^\s*([A-Z_]+=\S* )*(sudo )?((\S*/)?holdfast|\.?/?(bin|script)/\S+|curl|go|make|npm|npx|node|cd|export|source|docker|kubectl|systemctl|sh|bash|redis-cli|redis-server|git|apt-get|openssl) \S`)
+var commandLine = regexp.MustCompile(`^\s*([A-Z_]+=\S* )*(sudo )?((\S*/)?holdfast|\.?/?(bin|script)/\S+|curl|go|make|npm|npx|node|python3|cd|export|source|docker|kubectl|systemctl|sh|bash|redis-cli|redis-server|git|apt-get|openssl) \S`)
 
 // fault says what keeps the block from being tested, or nothing.
 func (b *block) fault() string {
