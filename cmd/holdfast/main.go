@@ -163,6 +163,10 @@ func refused(err error) error {
 		return err
 	}
 	fmt.Fprintln(os.Stderr)
+	if flag, ok := strings.CutPrefix(err.Error(), kongUnknownFlag); ok {
+		flag, _, _ = strings.Cut(flag, ",") // did you mean …, of the flags that there are without a command
+		return usageError(fmt.Sprintf("unknown flag %s: flags stand behind the command, as in holdfast serve -p 4000", flag))
+	}
 	return err
 }
 
@@ -185,6 +189,9 @@ func status(err error) int {
 
 // kongMissingValue is how kong says that a command line ends behind a flag.
 const kongMissingValue = `expected value value but got "EOL" (<EOL>)`
+
+// kongUnknownFlag is how kong begins to say that there is no such flag.
+const kongUnknownFlag = "unknown flag "
 
 // oneLine keeps what is said on one line, whatever a value in it contains.
 func oneLine(err error) string {
