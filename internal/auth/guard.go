@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"holdfast"
 	"holdfast/internal/keeper"
@@ -188,7 +189,7 @@ func (e *entry) may(verb Verbs, key string) error {
 
 // owns answers CodeForbidden unless the caller may ask in the name of uid.
 func (e *entry) owns(uid string) error {
-	if e.UID == "" || len(uid) >= len(e.UID) && uid[:len(e.UID)] == e.UID {
+	if strings.HasPrefix(uid, e.UID) {
 		return nil
 	}
 	return forbidden("uid %q: %q may only use uids that begin with %q", uid, e.Name, e.UID)

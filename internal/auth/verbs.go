@@ -2,6 +2,7 @@ package auth
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -44,15 +45,12 @@ func (v Verbs) String() string { return strings.Join(v.Words(), ",") }
 // ParseVerbs reads words into a set.
 func ParseVerbs(words []string) (Verbs, error) {
 	var set Verbs
-next:
 	for _, word := range words {
-		for i, name := range verbNames {
-			if word == name {
-				set |= 1 << i
-				continue next
-			}
+		i := slices.Index(verbNames, word)
+		if i < 0 {
+			return 0, fmt.Errorf("%q is no verb: they are %s", word, strings.Join(verbNames, ", "))
 		}
-		return 0, fmt.Errorf("%q is no verb: they are %s", word, strings.Join(verbNames, ", "))
+		set |= 1 << i
 	}
 	return set, nil
 }
