@@ -62,11 +62,13 @@ func (c *serveCommand) peerTLS(ctx context.Context, log *slog.Logger) (func() *t
 		if err != nil {
 			return nil, nil // which Node.Valid says
 		}
-		if err := certs.CheckPeerPort(host, c.PeerInsecure); err != nil {
-			return nil, usageError("--peer-addr (PEER_ADDR): " + err.Error())
-		}
-		if !certs.Loopback(host) {
+		switch {
+		case certs.Loopback(host):
+		case c.PeerInsecure:
 			log.Warn("insecure: whoever reaches the port for nodes may change everything", "address", host)
+		default:
+			return nil, usageError(fmt.Sprintf("--peer-addr (PEER_ADDR): whoever reaches %s could take part in the cluster: "+
+				"give --peer-cert, --peer-key and --peer-ca, or --peer-insecure (PEER_INSECURE=true)", host))
 		}
 		return nil, nil
 	}

@@ -167,13 +167,3 @@ func (s *Source) Server() *tls.Config {
 // connects fills in, in a copy, the name that the other side must have a
 // certificate for, as [tls.Dialer] does by itself.
 func (s *Source) Peer() *tls.Config { return s.current.Load() }
-
-// CheckPeerPort refuses a port for nodes without TLS, unless it is on loopback
-// or the operator says that it may be insecure: whoever reaches it could take
-// part in the cluster.
-func CheckPeerPort(host string, insecure bool) error {
-	if insecure || Loopback(host) {
-		return nil
-	}
-	return fmt.Errorf("whoever reaches %s could take part in the cluster: give --peer-cert, --peer-key and --peer-ca, or --peer-insecure (PEER_INSECURE=true)", host)
-}
