@@ -6,23 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync/atomic"
 )
 
 // Files are the PEM files of one side: its certificate, with those that lead
 // to its authority; the key of it; and the authorities that it trusts.
 type Files struct{ Cert, Key, CA string }
-
-// Names are the files that are given.
-func (f Files) Names() []string {
-	var names []string
-	for _, name := range []string{f.Cert, f.Key, f.CA} {
-		if name != "" {
-			names = append(names, name)
-		}
-	}
-	return names
-}
 
 // loaded is what stands in files.
 type loaded struct {
@@ -113,7 +103,9 @@ func OpenPeer(files Files) (*Source, error) {
 }
 
 // Files are the files to watch.
-func (s *Source) Files() []string { return s.files.Names() }
+func (s *Source) Files() []string {
+	return slices.DeleteFunc([]string{s.files.Cert, s.files.Key, s.files.CA}, func(name string) bool { return name == "" })
+}
 
 // Reload reads the files. If they cannot be used, what was read before goes
 // on to count. Connections that exist stay as they are.
