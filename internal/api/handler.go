@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -97,15 +98,9 @@ type Handler struct {
 
 // New gives the handler of a service.
 func New(service holdfast.Service, options Options) *Handler {
-	if options.DefaultExp == 0 {
-		options.DefaultExp = holdfast.DefaultExp
-	}
-	if options.Logger == nil {
-		options.Logger = slog.Default()
-	}
-	if options.BindGrace == 0 {
-		options.BindGrace = DefaultBindGrace
-	}
+	options.DefaultExp = cmp.Or(options.DefaultExp, holdfast.DefaultExp)
+	options.BindGrace = cmp.Or(options.BindGrace, DefaultBindGrace)
+	options.Logger = cmp.Or(options.Logger, slog.Default())
 	options.Limits.setDefaults()
 	ties := newTies(service, options)
 	if options.Keyring != nil {

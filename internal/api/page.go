@@ -1,6 +1,7 @@
 package api
 
 import (
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -29,9 +30,7 @@ func (x *exchange) file(name string) error {
 		return &holdfast.Error{Code: holdfast.CodeNotFound, Message: "path: the page has no such file"}
 	}
 	header := x.writer.Header()
-	for name, value := range ui.Header {
-		header[name] = value
-	}
+	maps.Copy(header, ui.Header)
 	header.Set("ETag", file.ETag)
 	if strings.Contains(x.request.Header.Get("If-None-Match"), file.ETag) {
 		x.begin(http.StatusNotModified)

@@ -110,6 +110,7 @@ func open(ctx context.Context, options Options, scripts *scripts) (*Store, error
 	options.Prefix = cmp.Or(options.Prefix, "holdfast")
 	options.Timeout = cmp.Or(options.Timeout, 2*time.Second)
 	options.DeadAfter = max(2*time.Second, cmp.Or(options.DeadAfter, 5*time.Second))
+	options.Log = cmp.Or(options.Log, slog.New(slog.DiscardHandler))
 	connect, err := parseURL(options.URL)
 	if err != nil {
 		return nil, err
@@ -121,9 +122,6 @@ func open(ctx context.Context, options Options, scripts *scripts) (*Store, error
 	connect.DisableRetry = true // a call is bounded, and its caller knows what to do
 	connect.DisableCache = true
 
-	if options.Log == nil {
-		options.Log = slog.New(slog.DiscardHandler)
-	}
 	s := &Store{
 		options:   options,
 		connect:   connect,
