@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"math"
-	"strconv"
 	"time"
 
 	"holdfast"
@@ -96,10 +95,7 @@ type count int
 
 // UnmarshalText reads a number from 1 on.
 func (c *count) UnmarshalText(text []byte) error {
-	n, err := strconv.ParseUint(string(text), 10, 31)
-	if err != nil || n == 0 {
-		return fmt.Errorf("must be a whole number from 1 to %d, not %q", 1<<31-1, text)
-	}
+	n, err := whole(text, 1, math.MaxInt32)
 	*c = count(n)
-	return nil
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -14,17 +15,23 @@ import (
 	"holdfast"
 )
 
+// whole reads a whole number.
+func whole(text []byte, least, most int) (int, error) {
+	n, err := strconv.ParseUint(string(text), 10, 31)
+	if err != nil || int(n) < least || int(n) > most {
+		return 0, fmt.Errorf("must be a whole number from %d to %d, not %q", least, most, text)
+	}
+	return int(n), nil
+}
+
 // port is a TCP port. As a port to listen on, 0 means any that is free.
 type port uint16
 
 // UnmarshalText reads a number from 0 to 65535.
 func (p *port) UnmarshalText(text []byte) error {
-	n, err := strconv.ParseUint(string(text), 10, 16)
-	if err != nil {
-		return fmt.Errorf("must be a whole number from 0 to 65535, not %q", text)
-	}
+	n, err := whole(text, 0, math.MaxUint16)
 	*p = port(n)
-	return nil
+	return err
 }
 
 // remotePort is a port to connect to, so never 0, which stands for not set.
@@ -32,12 +39,9 @@ type remotePort port
 
 // UnmarshalText reads a number from 1 to 65535.
 func (p *remotePort) UnmarshalText(text []byte) error {
-	n, err := strconv.ParseUint(string(text), 10, 16)
-	if err != nil || n == 0 {
-		return fmt.Errorf("must be a whole number from 1 to 65535, not %q", text)
-	}
+	n, err := whole(text, 1, math.MaxUint16)
 	*p = remotePort(n)
-	return nil
+	return err
 }
 
 // host is a name or an address, without a port.
@@ -123,12 +127,9 @@ type holders int
 
 // UnmarshalText reads a number from 1.
 func (h *holders) UnmarshalText(text []byte) error {
-	n, err := strconv.ParseUint(string(text), 10, 32)
-	if err != nil || n < 1 || n > holdfast.MaxLimit {
-		return fmt.Errorf("must be a whole number from 1 to %d, not %q", holdfast.MaxLimit, text)
-	}
+	n, err := whole(text, 1, holdfast.MaxLimit)
 	*h = holders(n)
-	return nil
+	return err
 }
 
 // grace is for how long somebody may come back.
