@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -32,10 +33,7 @@ func (d *certDir) life(days int) (time.Duration, error) {
 	if d.Days < 0 || d.Days > 36500 {
 		return 0, usageError("--days: must be from 1 to 36500")
 	}
-	if d.Days > 0 {
-		days = d.Days
-	}
-	return time.Duration(days) * 24 * time.Hour, nil
+	return time.Duration(cmp.Or(d.Days, days)) * 24 * time.Hour, nil
 }
 
 // keep writes a certificate and its key to files of that name. It never

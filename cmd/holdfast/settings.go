@@ -94,8 +94,7 @@ func readDotenv(path string) (map[string]string, error) {
 		return nil, nil
 	}
 	if err != nil {
-		var inner *fs.PathError
-		if errors.As(err, &inner) {
+		if inner, ok := errors.AsType[*fs.PathError](err); ok {
 			err = inner.Err
 		}
 		return nil, &dotenvError{fmt.Sprintf("%s cannot be read: %v", path, err)}

@@ -2,6 +2,7 @@ package proof
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -168,7 +169,7 @@ func groups(history []Op) []group {
 		g.keys = keysOf(g.ops)
 		all = append(all, *g)
 	}
-	sort.Slice(all, func(i, j int) bool { return all[i].keys < all[j].keys })
+	slices.SortFunc(all, func(a, b group) int { return cmp.Compare(a.keys, b.keys) })
 	return all
 }
 
@@ -257,7 +258,7 @@ func firstImpossible(m porcupine.Model, ops []*Op, budget time.Duration) *Op {
 			answered = append(answered, op)
 		}
 	}
-	slices.SortFunc(answered, func(a, b *Op) int { return int(a.Return - b.Return) })
+	slices.SortFunc(answered, func(a, b *Op) int { return cmp.Compare(a.Return, b.Return) })
 	i := sort.Search(len(answered), func(i int) bool {
 		return porcupine.CheckOperationsTimeout(m, operations(upTo(ops, answered[i].Return)), budget) == porcupine.Illegal
 	})
@@ -333,7 +334,7 @@ func (op *Op) String() string {
 			b.WriteByte(')')
 		}
 	}
-	writeTokens(&b, "", op.Tokens)
+	writeTokens(&b, op.Tokens)
 	for _, key := range op.Keys {
 		fmt.Fprintf(&b, " %s", key)
 	}
@@ -344,9 +345,10 @@ func (op *Op) String() string {
 		fmt.Fprintf(&b, " wait %d", op.Wait)
 	}
 	fmt.Fprintf(&b, " -> %s", op.Outcome)
-	writeTokens(&b, "", op.Held)
+	writeTokens(&b, op.Held)
 	if len(op.Lost) > 0 {
-		writeTokens(&b, "lost", op.Lost)
+		b.WriteString(" lost")
+		writeTokens(&b, op.Lost)
 	}
 	if op.Kind == Look {
 		fmt.Fprintf(&b, " %v", op.Is)
@@ -371,10 +373,7 @@ func (op *Op) String() string {
 	return b.String()
 }
 
-func writeTokens(b *strings.Builder, word string, tokens []holdfast.Token) {
-	if word != "" {
-		b.WriteString(" " + word)
-	}
+func writeTokens(b *strings.Builder, tokens []holdfast.Token) {
 	for _, token := range tokens {
 		fmt.Fprintf(b, " %s=%d", token.Key, token.Version)
 	}

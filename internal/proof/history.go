@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"holdfast"
@@ -128,7 +129,7 @@ func (r *Recorder) write(op Op) {
 func (r *Recorder) History() []Op {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return append([]Op(nil), r.ops...)
+	return slices.Clone(r.ops)
 }
 
 // ReadStream reads what a recorder wrote, up to its end or to a line that was

@@ -91,18 +91,16 @@ func (op *Op) answered(err error) {
 	if err == nil {
 		return
 	}
-	op.Error = err.Error()
-	op.Outcome = Open
-	var refusal *holdfast.Error
-	if errors.As(err, &refusal) {
-		switch {
-		case refusal.Code == holdfast.CodeLocked:
-			op.Outcome, op.Blockers = Locked, refusal.Blockers
-			op.Left = refusal.OutcomeUnknown
-		case refusal.Code == holdfast.CodeDeadlock:
-			op.Outcome, op.Cycle = Deadlock, refusal.Cycle
-		case !refusal.OutcomeUnknown:
-			op.Outcome = Nothing
-		}
+	op.Error, op.Outcome = err.Error(), Open
+	refusal, ok := errors.AsType[*holdfast.Error](err)
+	switch {
+	case !ok:
+	case refusal.Code == holdfast.CodeLocked:
+		op.Outcome, op.Blockers = Locked, refusal.Blockers
+		op.Left = refusal.OutcomeUnknown
+	case refusal.Code == holdfast.CodeDeadlock:
+		op.Outcome, op.Cycle = Deadlock, refusal.Cycle
+	case !refusal.OutcomeUnknown:
+		op.Outcome = Nothing
 	}
 }

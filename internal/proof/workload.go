@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -205,13 +206,8 @@ func (o *owner) took(tokens []holdfast.Token) {
 }
 
 func (o *owner) forget(key string) {
-	var rest []holdfast.Token
-	for _, token := range o.held {
-		if token.Key != key {
-			rest = append(rest, token)
-		}
-	}
-	o.held = rest
+	// A copy: the recorder has kept what was given back or extended.
+	o.held = slices.DeleteFunc(slices.Clone(o.held), func(token holdfast.Token) bool { return token.Key == key })
 }
 
 // use writes to the register what only the holder may write. Those who share a
