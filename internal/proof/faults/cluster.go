@@ -22,8 +22,8 @@ import (
 // goes. Each node knows the others by names that lead to links of its own.
 func cluster(nodes int) func(Site) (*Deployment, error) {
 	return func(s Site) (*Deployment, error) {
-		d := &Deployment{dir: s.Dir, program: s.Program}
-		c := &mesh{site: s, d: d}
+		d := &Deployment{Site: s}
+		c := &mesh{d: d}
 		for i := range nodes + 1 { // the last one is the spare
 			port, err := freeport.Get()
 			if err != nil {
@@ -46,13 +46,12 @@ func cluster(nodes int) func(Site) (*Deployment, error) {
 			d.Servers = append(d.Servers, c.url(i))
 		}
 		d.spare = c
-		return d, d.linkClients(s.Clients)
+		return d, d.linkClients()
 	}
 }
 
 // mesh is the way from each node to each other one.
 type mesh struct {
-	site  Site
 	d     *Deployment
 	names []string
 	ports []int
@@ -60,7 +59,7 @@ type mesh struct {
 	came  int      // spare nodes so far
 }
 
-func (c *mesh) hosts(i int) string { return filepath.Join(c.site.Dir, fmt.Sprintf("hosts-%d", i+1)) }
+func (c *mesh) hosts(i int) string { return filepath.Join(c.d.Dir, fmt.Sprintf("hosts-%d", i+1)) }
 
 // linkFrom makes the links from a node to the others, and the file by which it
 // finds them.
@@ -95,19 +94,19 @@ func (c *mesh) node(i int, id string) (*Process, error) {
 	if os.Getuid() != 0 {
 		args = append(args, "-r")
 	}
-	args = append(args, "sh", "-c", `mount --bind "$0" /etc/hosts && exec "$@"`, c.hosts(i), c.site.Program,
-		"serve", "-H", "127.0.0.1", "-p", c.apis[i], "--data-dir", filepath.Join(c.site.Dir, id),
+	args = append(args, "sh", "-c", `mount --bind "$0" /etc/hosts && exec "$@"`, c.hosts(i), c.d.Program,
+		"serve", "-H", "127.0.0.1", "-p", c.apis[i], "--data-dir", filepath.Join(c.d.Dir, id),
 		"--node-id", id, "--peer-insecure", "--peer-addr", net.JoinHostPort(c.names[i], strconv.Itoa(c.ports[i])))
 	if i > 0 {
 		args = append(args, "--join", strings.Join(c.d.Servers, ","))
 	}
 	p := &Process{
-		Name: id, Dir: c.site.Dir, Mortal: true, Disk: true, Clock: filepath.Join(c.site.Dir, id+".clock"),
+		Name: id, Dir: c.d.Dir, Mortal: true, Disk: true, Clock: filepath.Join(c.d.Dir, id+".clock"),
 		Ready: func(ctx context.Context) error { return ready(ctx, c.url(i)) },
 	}
 	p.Command = func() *exec.Cmd {
 		command := exec.Command("unshare", args...)
-		command.Dir = c.site.Dir
+		command.Dir = c.d.Dir
 		command.Env = append(plainEnvironment(), wallClock+"="+p.Clock)
 		return command
 	}
@@ -129,7 +128,7 @@ func comeAndGo(r *round, target any, _ *rand.Rand) (func() error, error) {
 	return func() error {
 		err := r.d.insist(r.ctx, func(ctx context.Context, via *client.Client) error { return via.RemoveNode(ctx, p.Name, "a fault") })
 		p.Kill()
-		return errors.Join(err, os.RemoveAll(filepath.Join(c.site.Dir, p.Name)))
+		return errors.Join(err, os.RemoveAll(filepath.Join(c.d.Dir, p.Name)))
 	}, nil
 }
 

@@ -21,14 +21,14 @@ import (
 // Deployment is what harm is done to: processes that serve one state, and the
 // links between them and to their clients.
 type Deployment struct {
+	Site
+
 	Processes []*Process // in the order in which they are started
 	Links     []*Link
 	Servers   []string // the URL of each server, past all links
 
-	ways    [][]*Link // the link from each client to each server
-	spare   *mesh     // where another node can come in; nil if none can
-	program string
-	dir     string
+	ways  [][]*Link // the link from each client to each server
+	spare *mesh     // where another node can come in; nil if none can
 }
 
 // Site is where deployments stand.
@@ -40,37 +40,37 @@ type Site struct {
 
 // Deployments are all there are, by name.
 var Deployments = map[string]func(Site) (*Deployment, error){
-	"memory":  Site.memory,
-	"durable": Site.durable,
-	"redis":   Site.redis,
+	"memory":  memory,
+	"durable": durable,
+	"redis":   redis,
 
 	"cluster-3": cluster(3),
 	"cluster-5": cluster(5),
 }
 
 // memory is one server that keeps its state in memory: it must not die.
-func (s Site) memory() (*Deployment, error) {
-	d := &Deployment{dir: s.Dir, program: s.Program}
-	if _, err := d.serve(s, "server", "-N"); err != nil {
+func memory(s Site) (*Deployment, error) {
+	d := &Deployment{Site: s}
+	if _, err := d.serve("server", "-N"); err != nil {
 		return nil, err
 	}
-	return d, d.linkClients(s.Clients)
+	return d, d.linkClients()
 }
 
 // durable is one server that keeps its state on disk.
-func (s Site) durable() (*Deployment, error) {
-	d := &Deployment{dir: s.Dir, program: s.Program}
-	p, err := d.serve(s, "server", "--data-dir", filepath.Join(s.Dir, "data"))
+func durable(s Site) (*Deployment, error) {
+	d := &Deployment{Site: s}
+	p, err := d.serve("server", "--data-dir", filepath.Join(s.Dir, "data"))
 	if err != nil {
 		return nil, err
 	}
 	p.Mortal, p.Disk = true, true
-	return d, d.linkClients(s.Clients)
+	return d, d.linkClients()
 }
 
 // redis is three servers over one Redis that loses nothing when it dies.
-func (s Site) redis() (*Deployment, error) {
-	d := &Deployment{dir: s.Dir, program: s.Program}
+func redis(s Site) (*Deployment, error) {
+	d := &Deployment{Site: s}
 	port, err := freeport.Get()
 	if err != nil {
 		return nil, err
@@ -99,27 +99,27 @@ func (s Site) redis() (*Deployment, error) {
 		if err != nil {
 			return nil, err
 		}
-		p, err := d.serve(s, name, "--redis-url", "redis://"+link.Addr())
+		p, err := d.serve(name, "--redis-url", "redis://"+link.Addr())
 		if err != nil {
 			return nil, err
 		}
 		p.Mortal = true
 	}
-	return d, d.linkClients(s.Clients)
+	return d, d.linkClients()
 }
 
 // serve adds a server with these arguments.
-func (d *Deployment) serve(s Site, name string, args ...string) (*Process, error) {
+func (d *Deployment) serve(name string, args ...string) (*Process, error) {
 	port, err := freeport.Get()
 	if err != nil {
 		return nil, err
 	}
 	url := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	clock := filepath.Join(s.Dir, name+".clock")
-	p := &Process{Name: name, Dir: s.Dir, Clock: clock,
+	clock := filepath.Join(d.Dir, name+".clock")
+	p := &Process{Name: name, Dir: d.Dir, Clock: clock,
 		Command: func() *exec.Cmd {
-			command := exec.Command(s.Program, append([]string{"serve", "-H", "127.0.0.1", "-p", strconv.Itoa(port)}, args...)...)
-			command.Dir = s.Dir
+			command := exec.Command(d.Program, append([]string{"serve", "-H", "127.0.0.1", "-p", strconv.Itoa(port)}, args...)...)
+			command.Dir = d.Dir
 			command.Env = append(plainEnvironment(), wallClock+"="+clock)
 			return command
 		},
@@ -167,8 +167,8 @@ func (d *Deployment) link(name, listen, to string) (*Link, error) {
 }
 
 // linkClients adds a link from each client process to each server.
-func (d *Deployment) linkClients(clients int) error {
-	for c := range clients {
+func (d *Deployment) linkClients() error {
+	for c := range d.Clients {
 		var ways []*Link
 		for i, url := range d.Servers {
 			l, err := d.link(fmt.Sprintf("client %d to server %d", c+1, i+1), "127.0.0.1:0", strings.TrimPrefix(url, "http://"))

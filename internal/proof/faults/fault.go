@@ -200,7 +200,7 @@ func backup(r *round, target any, _ *rand.Rand) (func() error, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	name := filepath.Join(r.d.dir, fmt.Sprintf("backup-%d", len(r.backups)+1))
+	name := filepath.Join(r.d.Dir, fmt.Sprintf("backup-%d", len(r.backups)+1))
 	r.backups = append(r.backups, name)
 	return nothing, os.WriteFile(name, text, 0o644)
 }

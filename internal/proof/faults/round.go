@@ -61,7 +61,7 @@ func (d *Deployment) Round(ctx context.Context, plan Plan) ([]proof.Op, error) {
 	defer server.Close()
 
 	for n := range d.ways {
-		c := newCrew(d.dir, n, work{
+		c := newCrew(d.Dir, n, work{
 			Workload: proof.Workload{
 				Seed: plan.Seed, Name: plan.Name, Groups: plan.Groups, Owners: plan.Owners, Part: n, Parts: len(d.ways),
 			},
@@ -99,7 +99,7 @@ func (d *Deployment) Round(ctx context.Context, plan Plan) ([]proof.Op, error) {
 	defer via.Close()
 	r.note(r.crews[0].work.Settle(settle, via))
 	r.note(r.lookAtBackups(history))
-	r.note(os.WriteFile(filepath.Join(d.dir, "faults.txt"), []byte(r.timeline.String()), 0o644))
+	r.note(os.WriteFile(filepath.Join(d.Dir, "faults.txt"), []byte(r.timeline.String()), 0o644))
 	r.Say("%d calls, %s; %v", len(history), proof.Tally(history), r.did)
 	return history, errors.Join(r.problems...)
 }
@@ -232,11 +232,11 @@ func (r *round) lookAtBackups(history []proof.Op) error {
 	}
 	name := r.backups[len(r.backups)-1]
 	data := name + "-restored"
-	if said, err := exec.Command(r.d.program, "restore", name, "--data-dir", data).CombinedOutput(); err != nil {
+	if said, err := exec.Command(r.d.Program, "restore", name, "--data-dir", data).CombinedOutput(); err != nil {
 		return fmt.Errorf("the backup cannot be restored: %w: %s", err, said)
 	}
-	restored := &Deployment{dir: r.d.dir, program: r.d.program}
-	if _, err := restored.serve(Site{Program: r.d.program, Dir: r.d.dir}, filepath.Base(data), "--data-dir", data); err != nil {
+	restored := &Deployment{Site: r.d.Site}
+	if _, err := restored.serve(filepath.Base(data), "--data-dir", data); err != nil {
 		return err
 	}
 	defer os.RemoveAll(data)

@@ -42,8 +42,8 @@ func TestSoak(t *testing.T) {
 		}
 		<-served
 	}()
-	d := &Deployment{Servers: []string{"http://" + listener.Addr().String()}, dir: t.TempDir()}
-	if err := d.linkClients(2); err != nil {
+	d := &Deployment{Servers: []string{"http://" + listener.Addr().String()}, Site: Site{Dir: t.TempDir(), Clients: 2}}
+	if err := d.linkClients(); err != nil {
 		t.Fatal(err)
 	}
 	defer d.Stop()
