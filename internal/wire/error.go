@@ -1,10 +1,7 @@
 package wire
 
 import (
-	"errors"
 	"time"
-
-	"github.com/go-json-experiment/json"
 
 	"holdfast"
 )
@@ -46,13 +43,9 @@ func (b Blocker) root() holdfast.Blocker {
 // for the caller to fill in. A body that is no refusal is one too: of code
 // unavailable, with an unknown outcome.
 func ReadError(body []byte) *holdfast.Error {
-	var answer Error
-	err := json.Unmarshal(body, &answer)
-	if err == nil && answer.Code == "" {
-		err = errors.New("no error code")
-	}
+	answer, err := known(body, func(a Error) bool { return a.Code != "" })
 	if err != nil {
-		return unintelligible(err)
+		return err.(*holdfast.Error)
 	}
 	e := &holdfast.Error{
 		Code:           answer.Code,
