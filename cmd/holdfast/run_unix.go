@@ -14,12 +14,11 @@ import (
 	"holdfast/client"
 )
 
-// toGroup are the signals that mean the end; as from a terminal, the whole
-// group gets them. toCommand are for the command alone.
-var (
-	toGroup   = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT}
-	toCommand = []os.Signal{syscall.SIGUSR1, syscall.SIGUSR2}
-)
+// caught are the signals that are not for this process alone; see guard.pass.
+var caught = []os.Signal{
+	syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT,
+	syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP, syscall.SIGCONT,
+}
 
 // catch gives the signals that are to be passed on. Those that are ignored,
 // by nohup for example, stay so, here and in the command. That nobody reads
@@ -29,11 +28,9 @@ func catch() chan os.Signal {
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	}
 	signals := make(chan os.Signal, 16)
-	for _, list := range [][]os.Signal{toGroup, toCommand, {syscall.SIGTSTP, syscall.SIGCONT}} {
-		for _, s := range list {
-			if !signal.Ignored(s) {
-				signal.Notify(signals, s)
-			}
+	for _, s := range caught {
+		if !signal.Ignored(s) {
+			signal.Notify(signals, s)
 		}
 	}
 	return signals
@@ -197,7 +194,8 @@ func (g *guard) over(kill *alarm) {
 	}
 }
 
-// pass passes a signal on.
+// pass passes a signal on: to the whole group, as a terminal does, save for
+// those that are for the command alone.
 func (g *guard) pass(s syscall.Signal, kill *alarm) {
 	switch s {
 	case syscall.SIGUSR1, syscall.SIGUSR2:
