@@ -107,13 +107,12 @@ func (c *serveCommand) Run() (err error) {
 	if err != nil {
 		return err
 	}
+	defer listener.Close() // which serving it has done, if it came to that
 	if err := c.checkExposure(listener.Addr()); err != nil {
-		listener.Close()
 		return err
 	}
 	store, err := c.openStore(ctx, log, c.apiURL(listener.Addr()))
 	if err != nil {
-		listener.Close()
 		if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 			return nil // it was told to stop before there was a cluster to join
 		}
