@@ -2,7 +2,6 @@ package api
 
 import (
 	"bufio"
-	"context"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -265,31 +264,10 @@ func TestWhoStandsInLineIsNotCutOff(t *testing.T) {
 
 // A service that takes its time does not look like a client that has gone.
 func TestAServiceMayTakeLongerThanAClientMayTakeToAsk(t *testing.T) {
-	release := make(chan struct{})
-	asked := make(chan struct{}, len(everyCall))
-	fake := &fakeService{fail: func(ctx context.Context) error {
-		asked <- struct{}{}
-		select {
-		case <-release:
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}}
-	s := openOver(t, fake, Options{}, impatient)
-	var results []<-chan result
-	for _, call := range everyCall {
-		done := make(chan result, 1)
-		results = append(results, done)
-		go func() {
-			answer, err := s.try(t.Context(), call.method, call.path, call.body)
-			done <- result{answer, err}
-		}()
-		soon(t, asked)
-	}
+	s, answers, release := askEverything(t, impatient)
 	s.outlast()
 	close(release)
-	for i, done := range results {
+	for i, done := range answers {
 		if result := soon(t, done); result.err != nil || result.answer.status != 200 {
 			t.Errorf("%v: %+v", everyCall[i], result)
 		}

@@ -1,13 +1,11 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -79,6 +77,27 @@ var everyCall = []struct{ method, path, body string }{
 	{"DELETE", "/locks/a", ""},
 }
 
+// askEverything starts a server over a service that answers when release is
+// closed, makes every call, and gives the answers to come.
+func askEverything(t *testing.T, change ...func(*Server)) (s *site, answers []<-chan result, release chan<- struct{}) {
+	t.Helper()
+	asked, released := make(chan struct{}, len(everyCall)), make(chan struct{})
+	s = openOver(t, &fakeService{fail: func(ctx context.Context) error {
+		asked <- struct{}{}
+		select {
+		case <-released:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}}, Options{}, change...)
+	for _, call := range everyCall {
+		answers = append(answers, s.start(t.Context(), call.method, call.path, call.body))
+		soon(t, asked)
+	}
+	return s, answers, released
+}
+
 func TestRefusalsOfTheServiceKeepTheirCodeAndSayWhenToAskAgain(t *testing.T) {
 	for _, test := range []struct {
 		name       string
@@ -127,39 +146,21 @@ func TestAnUnexpectedFailureIsUnavailableAndLogged(t *testing.T) {
 		"a deadline of itself": func(context.Context) error { return fmt.Errorf("secret: disk on fire: %w", context.DeadlineExceeded) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			log := &logBuffer{}
-			s := openOver(t, &fakeService{fail: fail}, Options{Logger: slog.New(slog.NewTextHandler(log, nil))})
+			var log logged
+			s := openOver(t, &fakeService{fail: fail}, Options{Logger: log.logger()})
 			for _, call := range everyCall {
 				answer := s.ask(call.method, call.path, call.body).is(503).
 					shows(`{"error":"unavailable","message":"an unexpected failure; the log of the server has more","outcome":"unknown"}`)
 				if answer.header.Get("Retry-After") != "1" {
 					t.Error("no Retry-After")
 				}
-				if logged := log.take(); !strings.Contains(logged, "secret: disk on fire") || !strings.Contains(logged, call.path) {
-					t.Errorf("logged %s", logged)
+				if said := log.take(); !strings.Contains(said, "secret: disk on fire") || !strings.Contains(said, call.path) {
+					t.Errorf("logged %s", said)
 				}
 			}
 			s.ask("GET", "/ping", "").is(200) // and nothing else has suffered
 		})
 	}
-}
-
-type logBuffer struct {
-	mu  sync.Mutex
-	all bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.all.Write(p)
-}
-
-func (b *logBuffer) take() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	defer b.all.Reset()
-	return b.all.String()
 }
 
 func TestReadinessSaysWhatIsInTheWay(t *testing.T) {

@@ -196,11 +196,16 @@ func until(t testing.TB, wrong func() string) {
 	t.Fatal(what)
 }
 
-// later asks in the background.
+// later is post in the background.
 func (s *site) later(ctx context.Context, path, body string) <-chan result {
+	return s.start(ctx, http.MethodPost, path, body)
+}
+
+// start is ask in the background.
+func (s *site) start(ctx context.Context, method, path, body string) <-chan result {
 	done := make(chan result, 1)
 	go func() {
-		answer, err := s.try(ctx, http.MethodPost, path, body)
+		answer, err := s.try(ctx, method, path, body)
 		done <- result{answer, err}
 	}()
 	return done

@@ -37,6 +37,14 @@ func (l *logged) Write(line []byte) (int, error) {
 
 func (l *logged) logger() *slog.Logger { return slog.New(slog.NewJSONHandler(l, nil)) }
 
+// take gives what was logged since it was called last.
+func (l *logged) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.text.Reset()
+	return l.text.String()
+}
+
 // lines gives the lines with this message.
 func (l *logged) lines(t testing.TB, message string) (found []map[string]any) {
 	t.Helper()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,31 +48,19 @@ func TestStoppingSendsAwayWhoStandsInLine(t *testing.T) {
 
 // Only those in line are sent away: the requests that run come to their end.
 func TestStoppingLetsRunningRequestsFinish(t *testing.T) {
-	release := make(chan struct{})
-	asked := make(chan struct{}, len(everyCall))
-	fake := &fakeService{fail: func(ctx context.Context) error {
-		asked <- struct{}{}
-		select {
-		case <-release:
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
+	s, answers, release := askEverything(t)
+	var inLine <-chan result
+	running := map[string]<-chan result{}
+	for i, call := range everyCall {
+		if strings.Contains(call.body, `"wait"`) {
+			inLine = answers[i]
+		} else {
+			running[call.method+call.path+call.body] = answers[i]
 		}
-	}}
-	s := openOver(t, fake, Options{})
-	results := map[string]<-chan result{}
-	for _, call := range everyCall {
-		done := make(chan result, 1)
-		results[call.method+call.path+call.body] = done
-		go func() {
-			answer, err := s.try(t.Context(), call.method, call.path, call.body)
-			done <- result{answer, err}
-		}()
-		soon(t, asked)
 	}
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.server.Shutdown(t.Context()) }()
-	waited := soon(t, results["POST/lock"+`{"uid":"u","keys":"a","wait":60000}`])
+	waited := soon(t, inLine)
 	if waited.err != nil {
 		t.Fatal(waited.err)
 	}
@@ -82,10 +71,7 @@ func TestStoppingLetsRunningRequestsFinish(t *testing.T) {
 	default:
 	}
 	close(release)
-	for call, done := range results {
-		if call == "POST/lock"+`{"uid":"u","keys":"a","wait":60000}` {
-			continue
-		}
+	for call, done := range running {
 		if result := soon(t, done); result.err != nil || result.answer.status != 200 {
 			t.Errorf("%s: %+v", call, result)
 		}
