@@ -18,8 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pb33f/libopenapi"
-
 	"holdfast"
 )
 
@@ -341,29 +339,6 @@ func TestEventStreamsAreCounted(t *testing.T) {
 	now(1)
 	other.Close()
 	now(0)
-}
-
-// Every route has an operation of its own, and it is the operationId.
-func TestOperationsAreThoseOfTheDocument(t *testing.T) {
-	parsed, err := libopenapi.NewDocument(Document)
-	if err != nil {
-		t.Fatal(err)
-	}
-	model, err := parsed.BuildV3Model()
-	if err != nil {
-		t.Fatal(err)
-	}
-	documented := map[string]string{}
-	for path, item := range model.Model.Paths.PathItems.FromOldest() {
-		for method, operation := range item.GetOperations().FromOldest() {
-			documented[strings.ToUpper(method)+" "+path] = operation.OperationId
-		}
-	}
-	for _, route := range routes {
-		if want := documented[route.method+" "+route.path]; route.operation != want {
-			t.Errorf("%s %s is %q in figures and %q in the document", route.method, route.path, route.operation, want)
-		}
-	}
 }
 
 // Whatever code a refusal has, it is counted; as such, if it is one of ours.
