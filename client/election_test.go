@@ -147,10 +147,8 @@ func (l laggard) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestALateUnlockDoesNotEndTheNextCampaign(t *testing.T) {
 	within(t, func(t *testing.T, w *world) {
 		w.network.serve(t, "two", w.store)
-		transport := &http.Transport{DialContext: w.network.dial}
-		t.Cleanup(transport.CloseIdleConnections)
 		late := make(chan struct{})
-		w.client = connectWith(t, client.Options{Transport: laggard{transport, late}, Plain: true}, "one", "two")
+		w.client = connectWith(t, client.Options{Transport: laggard{w.network.transport(t), late}, Plain: true}, "one", "two")
 		election := w.client.Election("x")
 		w.network.slow(time.Second)
 		ctx, cancel := context.WithCancelCause(t.Context())

@@ -211,8 +211,8 @@ func TestAHoldOutlastsItsConnection(t *testing.T) {
 // were calls at a time.
 func TestAHoldOutlastsIdleConnections(t *testing.T) {
 	within(t, func(t *testing.T, w *world) {
-		transport := &http.Transport{DialContext: w.network.dial, MaxIdleConnsPerHost: 100}
-		t.Cleanup(transport.CloseIdleConnections)
+		transport := w.network.transport(t)
+		transport.MaxIdleConnsPerHost = 100
 		w.client = connectWith(t, client.Options{Transport: transport, Plain: true}, "one")
 		held := w.hold(client.Exp(10 * time.Second))
 		w.network.slow(time.Millisecond)
@@ -230,9 +230,7 @@ func TestAHoldOutlastsIdleConnections(t *testing.T) {
 // anew. Trouble says what keeps the next one from doing so.
 func TestWhatIsLeftOfAHold(t *testing.T) {
 	within(t, func(t *testing.T, w *world) {
-		transport := &http.Transport{DialContext: w.network.dial}
-		t.Cleanup(transport.CloseIdleConnections)
-		w.client = connectWith(t, client.Options{Transport: transport, Plain: true}, "one") // a stream stays cut for longer
+		w.client = connectWith(t, client.Options{Transport: w.network.transport(t), Plain: true}, "one") // a stream stays cut for longer
 		held := w.hold(client.Exp(30 * time.Second))
 		after := func(d, want time.Duration, trouble bool) {
 			t.Helper()
@@ -257,8 +255,7 @@ func TestWhatIsLeftOfAHold(t *testing.T) {
 // Who loses a hold hears what the servers said, not only that it took too long.
 func TestItIsSaidWhyAHoldCouldNotBeExtended(t *testing.T) {
 	within(t, func(t *testing.T, w *world) {
-		transport := &leaderless{RoundTripper: &http.Transport{DialContext: w.network.dial}}
-		t.Cleanup(transport.RoundTripper.(*http.Transport).CloseIdleConnections)
+		transport := &leaderless{RoundTripper: w.network.transport(t)}
 		w.client = connectWith(t, client.Options{Transport: transport, Plain: true}, "one")
 		held := w.hold(client.Exp(10 * time.Second))
 		transport.lost.Store(true)

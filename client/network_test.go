@@ -42,9 +42,14 @@ func (n *network) serve(t *testing.T, host string, service holdfast.Service) {
 // client gives a client of servers in the network.
 func (n *network) client(t *testing.T, hosts ...string) *client.Client {
 	t.Helper()
+	return connectWith(t, client.Options{Transport: n.transport(t)}, hosts...)
+}
+
+// transport makes connections in the network.
+func (n *network) transport(t *testing.T) *http.Transport {
 	transport := &http.Transport{DialContext: n.dial}
 	t.Cleanup(transport.CloseIdleConnections)
-	return connectWith(t, client.Options{Transport: transport}, hosts...)
+	return transport
 }
 
 func (n *network) dial(ctx context.Context, _, address string) (net.Conn, error) {

@@ -198,9 +198,7 @@ func TestWhatWaitsIsWrittenInParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork()
 		n.serve(t, "one", store(t))
-		transport := &http.Transport{DialContext: n.dial}
-		defer transport.CloseIdleConnections()
-		count := &counted{RoundTripper: transport}
+		count := &counted{RoundTripper: n.transport(t)}
 		c := connectWith(t, client.Options{Transport: count}, "one")
 		if _, err := c.Lock(t.Context(), holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Exp: time.Hour}); err != nil {
 			t.Fatal(err)
@@ -452,9 +450,7 @@ func TestAnIdleStreamIsKeptAliveOrLeft(t *testing.T) {
 		state := store(t)
 		n.serve(t, "a", state)
 		n.serve(t, "b", state)
-		transport := &http.Transport{DialContext: n.dial}
-		defer transport.CloseIdleConnections()
-		c := connectWith(t, client.Options{Transport: transport, Patience: time.Minute}, "a", "b")
+		c := connectWith(t, client.Options{Transport: n.transport(t), Patience: time.Minute}, "a", "b")
 		grant, err := c.Lock(t.Context(), holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Exp: 20 * time.Hour})
 		if err != nil {
 			t.Fatal(err)
@@ -564,9 +560,7 @@ func (s streamless) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestABoundHoldIsExtendedAtAServerWithoutStream(t *testing.T) {
 	within(t, func(t *testing.T, w *world) {
 		w.network.serve(t, "two", w.store)
-		transport := &http.Transport{DialContext: w.network.dial}
-		t.Cleanup(transport.CloseIdleConnections)
-		w.client = connectWith(t, client.Options{Transport: streamless{transport, "two"}}, "one", "two")
+		w.client = connectWith(t, client.Options{Transport: streamless{w.network.transport(t), "two"}}, "one", "two")
 		held := w.hold(client.Bind(), client.Exp(time.Hour))
 		time.Sleep(time.Minute)
 		w.network.sever()
@@ -605,9 +599,7 @@ func (w *world) believed(held *client.Held, d time.Duration) {
 // bound it, and whose answer is lost, would let it end much sooner.
 func TestAHoldIsBoundFromTheBeginningOrNotAtAll(t *testing.T) {
 	within(t, func(t *testing.T, w *world) {
-		transport := &http.Transport{DialContext: w.network.dial}
-		t.Cleanup(transport.CloseIdleConnections)
-		proxy := &switchable{RoundTripper: transport}
+		proxy := &switchable{RoundTripper: w.network.transport(t)}
 		proxy.refuse.Store(true)
 		w.client = connectWith(t, client.Options{Transport: proxy}, "one")
 		held := w.hold(client.Bind(), client.Exp(time.Hour))

@@ -184,9 +184,7 @@ func TestWatchLeavesAServerThatIsSilent(t *testing.T) {
 		state := store(t)
 		n.serve(t, "a", state)
 		n.serve(t, "b", state)
-		transport := &http.Transport{DialContext: n.dial}
-		defer transport.CloseIdleConnections()
-		count := &counted{RoundTripper: transport}
+		count := &counted{RoundTripper: n.transport(t)}
 		c := connectWith(t, client.Options{Transport: count}, "a", "b")
 		events, err := c.Watch(t.Context(), holdfast.WatchRequest{})
 		if err != nil {
