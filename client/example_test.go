@@ -2,10 +2,13 @@ package client_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log"
 	"net/http/httptest"
+	"os"
 	"sync"
 	"time"
 
@@ -29,6 +32,29 @@ func start() (locks *client.Client, stop func()) {
 		server.Close()
 		store.Close()
 	}
+}
+
+// Servers that want to know who asks are shown a token, over TLS.
+func ExampleOptions_New() {
+	store := memory.New()
+	defer store.Close()
+	server := httptest.NewTLSServer(api.New(store, api.Options{}))
+	defer server.Close()
+
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate()) // in real life AppendCertsFromPEM, of their ca.pem
+	options := client.Options{
+		Token:    os.Getenv("HOLDFAST_TOKEN"),
+		TLS:      &tls.Config{RootCAs: roots},
+		Patience: 5 * time.Second,
+	}
+	locks, err := options.New(server.URL)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer locks.Close()
+	fmt.Println(locks.Check(context.Background(), []string{"invoice/2031"}))
+	// Output: false <nil>
 }
 
 func ExampleClient_Do() {
