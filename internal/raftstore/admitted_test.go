@@ -165,8 +165,12 @@ func TestARemovalIsNotToldBeforeItIsCertain(t *testing.T) {
 		gone := w.nodes[(leader.index+1)%3]
 		heal := w.cut(func(from, to int) bool { return from == leader.index || to == leader.index })
 		l := Leading{leader.living().Service, leader.living().Store}
-		first := make(chan error)
-		go func() { first <- l.RemoveNode(context.Background(), gone.id) }()
+		first := make(chan error, 1)
+		go func() {
+			free := l.s.membership()
+			defer free()
+			first <- membershipError(l.s.change(func() raft.IndexFuture { return l.s.raft.RemoveServer(raft.ServerID(gone.id), 0, changeWithin) }))
+		}()
 		w.within("it is in the leader's log", func() bool { _, in := l.s.member(gone.id); return !in })
 		for _, err := range []error{l.RemoveNode(context.Background(), gone.id), <-first} {
 			if holdfast.ErrorCode(err) != holdfast.CodeUnavailable {

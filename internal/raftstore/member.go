@@ -188,7 +188,45 @@ func (l Leading) RemoveNode(ctx context.Context, id string) error {
 		}
 		return errNoLeader()
 	}
+	if err := l.s.canSpare(ctx, id); err != nil {
+		return err
+	}
 	return membershipError(l.s.change(func() raft.IndexFuture { return l.s.raft.RemoveServer(raft.ServerID(id), 0, changeWithin) }))
+}
+
+// canSpare refuses to remove a node without which there is no majority of the others:
+// they could not even take one in again. While there is none with it either, raft
+// removes nobody.
+func (s *Store) canSpare(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	voters := otherVoters(s.servers(), s.peers.identity.ID)
+	answered := make([]bool, len(voters))
+	var asked sync.WaitGroup
+	for i, member := range voters {
+		asked.Go(func() {
+			_, err := s.ask(ctx, member.Address, question{Op: askState})
+			answered[i] = err == nil
+		})
+	}
+	asked.Wait()
+	majority := func(without string) bool {
+		all, there := 1, 1 // this node
+		for i, member := range voters {
+			if string(member.ID) == without {
+				continue
+			}
+			all++
+			if answered[i] {
+				there++
+			}
+		}
+		return there > all/2
+	}
+	if majority(id) || !majority("") {
+		return nil
+	}
+	return holdfast.Invalid("id: without node %q too few would be left that answer; bring back those that are away, or remove them first", id)
 }
 
 // membershipError is the refusal for a change that failed.
