@@ -117,6 +117,9 @@ type link struct {
 	node   raft.ServerAddress
 	client *client.Client
 
+	over context.Context // ends with close
+	end  context.CancelFunc
+
 	mu    sync.Mutex
 	conns map[*conn]struct{}
 	cut   bool
@@ -131,10 +134,15 @@ type conn struct {
 // newLink gives a client of a node; it calls when it is asked.
 func newLink(p *peers, node raft.ServerAddress) *link {
 	l := &link{node: node, conns: make(map[*conn]struct{})}
+	l.over, l.end = context.WithCancel(context.Background())
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			// A node that was stopped takes the call, and says nothing.
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			defer context.AfterFunc(l.over, cancel)()
 			c, err := p.dial(ctx, forAPI, node)
 			if err != nil {
 				return nil, err
@@ -158,7 +166,7 @@ func (l *link) add(c net.Conn) (net.Conn, error) {
 	defer l.mu.Unlock()
 	if l.cut {
 		c.Close()
-		return nil, net.ErrClosed
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: net.ErrClosed} // nothing was asked over it
 	}
 	added := &conn{Conn: c, link: l}
 	l.conns[added] = struct{}{}
@@ -167,6 +175,7 @@ func (l *link) add(c net.Conn) (net.Conn, error) {
 
 // close cuts the link: what hangs on it shall be asked elsewhere.
 func (l *link) close() {
+	l.end()
 	l.mu.Lock()
 	l.cut = true
 	conns := l.conns

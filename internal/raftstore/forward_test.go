@@ -194,3 +194,28 @@ func TestWhatIsPassedOnEndsAbruptly(t *testing.T) {
 	l.close()
 	<-answered
 }
+
+// A node that was stopped takes calls, and never says that it has. Who is asking it as
+// another one begins to lead asks that one, and knows that nothing was asked before.
+func TestACallThatIsNotTakenEndsWithTheLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		defer there.Close()
+		l := newLink(&peers{identity: &identity{Cluster: "c", ID: "a"}, network: only{conn: here}}, "b@there:1")
+		answer := make(chan error, 1)
+		began := time.Now()
+		go func() {
+			_, err := l.client.Unlock(t.Context(), holdfast.UnlockRequest{UID: "u", Tokens: []holdfast.Token{{Key: "x", Version: 1}}})
+			answer <- err
+		}()
+		if _, err := readLine(there); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		l.close()
+		refusal, ok := errors.AsType[*holdfast.Error](<-answer)
+		if took := time.Since(began); !ok || refusal.Code != holdfast.CodeUnavailable || refusal.OutcomeUnknown || took > 0 {
+			t.Errorf("after %s: %v", took, refusal)
+		}
+	})
+}
