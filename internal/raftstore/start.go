@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -125,6 +126,10 @@ func (n *Node) Valid() error {
 	host, port, err := net.SplitHostPort(n.PeerAddr)
 	if err != nil || host == "" || port == "" || strings.ContainsAny(n.PeerAddr, "@ ") {
 		return fmt.Errorf("the address for the other nodes must be a host and a port, such as 10.0.0.7:7000: not %q", n.PeerAddr)
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() || port == "0" {
+		return fmt.Errorf("the address for the other nodes must be one at which they reach this node, which %q is for none of them; "+
+			"to listen on all addresses, use --peer-listen", n.PeerAddr)
 	}
 	if _, port, err := net.SplitHostPort(cmp.Or(n.PeerListen, n.PeerAddr)); err != nil || port == "" {
 		return fmt.Errorf("the address to listen on for the other nodes must be a host and a port, such as 0.0.0.0:7000: not %q", n.PeerListen)
