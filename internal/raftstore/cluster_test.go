@@ -277,6 +277,7 @@ func TestANodeMoves(t *testing.T) {
 	moving := others[0]
 	moving.stop()
 	moving.options.Node.PeerAddr = freeport.Address(t)
+	moving.options.Node.Join = nil // it knows the others
 	moving.start()
 	awaitVoters(t, nodes...)
 	c, err := nodes[0].Cluster(t.Context())

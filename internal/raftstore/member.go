@@ -370,9 +370,11 @@ func (s *Store) enter() bool {
 		}
 		var r reply
 		q.Fresh = !s.admitted()
-		leader, err := s.whomToAsk()
-		if err == nil {
-			r, err = s.ask(s.ctx, leader, q)
+		asked, err := s.whomToAsk()
+		for _, node := range asked {
+			if r, err = s.ask(s.ctx, node, q); err == nil && !r.Again {
+				break
+			}
 		}
 		if err == nil && r.Refusal == "" {
 			err = s.noteAdmission(r.Since)
@@ -402,27 +404,42 @@ func (s *Store) votes() bool {
 	return ok && me.Suffrage == raft.Voter && me.Address == s.peers.self()
 }
 
-// whomToAsk gives the address of the leader, or why it cannot be found out.
-func (s *Store) whomToAsk() (raft.ServerAddress, error) {
+// whomToAsk gives the address of the leader, or, if it cannot be found out, those of
+// all other members, or why nobody can be asked.
+func (s *Store) whomToAsk() ([]raft.ServerAddress, error) {
 	// Raft that is patient does not notice that one leads no more.
 	if leader, _ := s.raft.LeaderWithID(); leader != "" && (s.present() || s.options.Node.Join == nil) {
-		return leader, nil
+		return []raft.ServerAddress{leader}, nil
 	}
-	if s.options.Node.Join == nil {
-		return "", errNoLeader()
-	}
-	ctx, cancel := context.WithTimeout(s.ctx, greetWithin)
-	defer cancel()
-	c, err := s.options.Node.Join.Cluster(ctx)
-	if err != nil {
-		return "", err
-	}
-	for _, node := range c.Nodes {
-		if node.ID == c.Leader {
-			return join(node.ID, node.Peer), nil
+	err := error(errNoLeader())
+	if s.options.Node.Join != nil {
+		ctx, cancel := context.WithTimeout(s.ctx, greetWithin)
+		defer cancel()
+		var c holdfast.Cluster
+		if c, err = s.options.Node.Join.Cluster(ctx); err == nil {
+			err = errNoLeader()
+		}
+		for _, node := range c.Nodes {
+			if node.ID == c.Leader {
+				return []raft.ServerAddress{join(node.ID, node.Peer)}, nil
+			}
 		}
 	}
-	return "", errNoLeader()
+	if !s.present() {
+		return nil, err
+	}
+	// The leader does not find one that has moved, and whoever is in the cluster
+	// need not be told how to join it.
+	var others []raft.ServerAddress
+	for _, member := range s.servers() {
+		if string(member.ID) != s.peers.identity.ID {
+			others = append(others, member.Address)
+		}
+	}
+	if len(others) > 0 {
+		err = nil
+	}
+	return others, err
 }
 
 // stay looks whether this node is still a member, and stops it if it is not. It
