@@ -111,16 +111,43 @@ func Restore(ctx context.Context, backup io.Reader, options Options) error {
 	if _, err := t.Snapshot().WriteTo(&raised); err != nil {
 		return err
 	}
+	// Nor a directory without what the backup holds, which is there from the first
+	// moment on.
+	if err := os.MkdirAll(options.Dir, 0o700); err != nil {
+		return fmt.Errorf("the data directory cannot be made: %w", err)
+	}
+	mark := filepath.Join(options.Dir, restoringFile)
+	if err := writeFile(mark, nil); err != nil {
+		return fmt.Errorf("the data directory cannot be written: %w", err)
+	}
+	options.restoring = true
 	s, err := Open(ctx, options)
 	if err != nil {
 		return err
 	}
 	meta := &raft.SnapshotMeta{Version: raft.SnapshotVersionMax, Size: int64(raised.Len())}
 	err = s.raft.Restore(meta, &raised, 0)
-	if err = errors.Join(err, s.Close()); err != nil {
+	if err = errors.Join(err, s.Close()); err == nil {
+		err = os.Remove(mark)
+	}
+	if err != nil {
 		return fmt.Errorf("the backup cannot be restored: %w", err)
 	}
 	return nil
+}
+
+// restoringFile stands in a data directory until all that a backup holds is there.
+const restoringFile = "restoring"
+
+// mustBeRestored refuses a directory into which a restore did not come to its end.
+func mustBeRestored(dir string) error {
+	switch _, err := os.Stat(filepath.Join(dir, restoringFile)); {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("the data directory cannot be read: %w", err)
+	}
+	return fmt.Errorf("the restore into the data directory %s was not finished; remove it, and restore the backup again", dir)
 }
 
 // mustBeNew refuses a directory in which there is anything: a restore must

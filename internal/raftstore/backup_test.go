@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -144,4 +146,40 @@ func TestNoStateIsNotBackedUp(t *testing.T) {
 	if made, err := os.ReadDir(empty); err != nil || len(made) > 0 {
 		t.Error(made, err)
 	}
+}
+
+// A restore that was cut off leaves a directory that nobody takes for an empty one.
+func TestWhatIsNotRestoredIsNotServed(t *testing.T) {
+	var backup bytes.Buffer
+	s := open(t, t.TempDir())
+	lock(t, s, holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("x"), Exp: time.Hour})
+	if err := s.Backup(t.Context(), &backup); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "new")
+	over := &fullOfSnapshots{}
+	options := Options{Dir: dir, Logger: slog.New(slog.DiscardHandler), openStorage: over.storage}
+	if err := Restore(t.Context(), &backup, options); err == nil {
+		t.Fatal("restored")
+	}
+	options.openStorage = nil
+	if s, err := Open(t.Context(), options); err == nil || !strings.Contains(err.Error(), "was not finished") {
+		if err == nil {
+			s.Close()
+		}
+		t.Errorf("opened: %v", err)
+	}
+}
+
+// fullOfSnapshots is a disk on which there is no room for another snapshot.
+type fullOfSnapshots struct{ raft.SnapshotStore }
+
+func (d *fullOfSnapshots) storage(options Options) (storage, error) {
+	kept, err := openDir(options)
+	d.SnapshotStore, kept.snapshots = kept.snapshots, d
+	return kept, err
+}
+
+func (*fullOfSnapshots) Create(raft.SnapshotVersion, uint64, uint64, raft.Configuration, uint64, raft.Transport) (raft.SnapshotSink, error) {
+	return nil, syscall.ENOSPC
 }

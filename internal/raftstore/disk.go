@@ -22,6 +22,7 @@ import (
 
 // A data directory holds
 //
+//	restoring   if a restore into it is under way, or did not come to its end
 //	LOCK        held by the process that uses the directory
 //	node.json   whose it is, if it is that of a node of a cluster
 //	log/        the log and raft's own state
@@ -69,6 +70,11 @@ func openDisk(options Options) (*disk, error) {
 
 // openDir opens the storage in a data directory.
 func openDir(options Options) (_ storage, err error) {
+	if !options.restoring {
+		if err := mustBeRestored(options.Dir); err != nil {
+			return storage{}, err
+		}
+	}
 	logDir := filepath.Join(options.Dir, "log")
 	if err := os.MkdirAll(logDir, 0o700); err != nil {
 		return storage{}, fmt.Errorf("the data directory cannot be made: %w", err)

@@ -53,6 +53,8 @@ type Options struct {
 	// Node makes the store a node of a cluster; nil means that it is alone.
 	Node *Node
 
+	restoring bool // what a backup holds is being written; see mustBeRestored
+
 	openStorage func(Options) (storage, error) // for tests; nil for openDir
 }
 
