@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/hashicorp/raft-wal/metadb"
@@ -27,8 +28,9 @@ func (m *meta) Load(dir string) (state types.PersistentState, err error) {
 	if err := mayBegin(dir); err != nil {
 		return state, err
 	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
-		if recover() != nil { // bbolt v1.3.6 panics over a file that is none of its own
+		if recover() != nil { // bbolt v1.3.6 goes by what stands in the file, wherever that leads
 			err = fmt.Errorf("%s is damaged", metadb.FileName)
 		}
 	}()
