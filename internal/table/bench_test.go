@@ -125,6 +125,38 @@ func BenchmarkDrain(b *testing.B) {
 	}
 }
 
+// BenchmarkCircle is the search for a circle behind a key that many share, each
+// of whom waits for the one before or behind.
+func BenchmarkCircle(b *testing.B) {
+	for _, toward := range []int{-1, 1} {
+		for _, sharing := range []int{100, 1000} {
+			b.Run(fmt.Sprintf("toward=%d/sharing=%d", toward, sharing), func(b *testing.B) {
+				t := New(0)
+				own := func(i int) []holdfast.Ask { return holdfast.Keys(fmt.Sprintf("own/%05d", i)) }
+				for i := range sharing {
+					uid := fmt.Sprintf("svc-%05d", i)
+					t.Apply(&Command{Op: Lock, UID: uid, Keys: own(i)})
+					t.Apply(&Command{Op: Lock, UID: uid, Keys: []holdfast.Ask{{Key: "x", Mode: holdfast.Shared}}})
+				}
+				for i := range sharing {
+					if to := i + toward; to >= 0 && to < sharing {
+						t.Apply(&Command{Op: Lock, UID: fmt.Sprintf("svc-%05d", i), Keys: own(to), Wait: true})
+					}
+				}
+				t.Apply(&Command{Op: Lock, UID: "one", Keys: holdfast.Keys("y")})
+				t.Apply(&Command{Op: Lock, UID: "two", Keys: holdfast.Keys("y"), Wait: true})
+				for b.Loop() {
+					out := t.Apply(&Command{Op: Lock, UID: "one", Keys: holdfast.Keys("x"), Wait: true})
+					if out.Status != InLine {
+						b.Fatal(out.Status)
+					}
+					t.Apply(&Command{Op: Cancel, Place: out.Place, Seen: 1 << 60})
+				}
+			})
+		}
+	}
+}
+
 // BenchmarkSnapshotPause is how long the table stops for a snapshot of a
 // million holds, and BenchmarkSnapshotWrite how long it takes to write one
 // out beside it.

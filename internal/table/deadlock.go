@@ -188,8 +188,9 @@ func (t *Table) stuckBehind(r *request) map[string]bool {
 			})
 		}
 	}
-	// From the far end, where those are who wait for nobody.
-	for changed := true; changed; {
+	// From the far end, where those are who wait for nobody; then from the near one,
+	// and so on: a long chain may run either way.
+	for changed := true; changed; slices.Reverse(order) {
 		changed = false
 		for _, uid := range slices.Backward(order) {
 			if !stuck[uid] || slices.ContainsFunc(requestsOf(uid), func(q *request) bool { return !t.clear(q, stuck) }) {
