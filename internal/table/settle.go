@@ -2,6 +2,7 @@ package table
 
 import (
 	"container/heap"
+	"slices"
 
 	"holdfast"
 )
@@ -19,7 +20,8 @@ import (
 //   - And whenever somebody has come to wait for somebody else, those for
 //     whom more may be passed over in line than before. These are among the
 //     armed owners: those who wait themselves while others wait for what they
-//     hold. There are few of them or none, unless callers nest their locks.
+//     hold. There are few of them or none, unless callers nest their locks; and
+//     most of those stand first in their lines, or behind an exclusive hold.
 //
 // A look too many costs time, one too few would leave somebody waiting who
 // may go; the property test compares with a model that looks at everybody.
@@ -74,7 +76,7 @@ func (t *Table) opened(key string, mode holdfast.Mode) {
 			continue
 		}
 		if s.ask.Mode == holdfast.Exclusive || s.ask.Limit > 0 && sharing+1 >= s.ask.Limit {
-			t.lookBehind(s)
+			t.lookBehind(s, l)
 			return
 		}
 		if len(t.waitersOf(s.of.uid)) == 1 {
@@ -84,25 +86,33 @@ func (t *Table) opened(key string, mode holdfast.Mode) {
 }
 
 // lookBehind makes those due whom s does not shut out, though they stand behind
-// it: other requests of its owner, and who may pass it over.
-func (t *Table) lookBehind(s *spot) {
+// it in the line l: other requests of its owner, and who may pass it over.
+func (t *Table) lookBehind(s *spot, l *line) {
 	if s.next == nil {
 		return
 	}
 	for _, w := range t.waitersOf(s.of.uid) {
-		if w.place > s.of.place && w.asksFor(s.ask.Key) {
+		if w.asksFor(s.ask.Key) {
 			t.look(w)
 		}
 	}
-	t.lookAtArmed()
+	if l.length > len(t.armed) {
+		t.lookAtArmed()
+		return
+	}
+	for s = s.next; s != nil; s = s.next {
+		if t.owners[s.of.uid].armed() {
+			t.look(s.of)
+		}
+	}
 }
 
 // gained is called when r has been granted the hold h.
 func (t *Table) gained(r *request, h *hold) {
 	l, waitedFor := t.lines.Get(h.Key)
 	asksMore := len(t.waitersOf(h.UID)) > 0
-	if waitedFor || asksMore {
-		t.lookAtArmed()
+	if asksMore || waitedFor && (l.limited > 0 || r.place > l.first.of.place) {
+		t.lookAtArmed() // otherwise whoever waits for h has waited for r
 	}
 	// A waiter's limit does not count any more once its owner holds the key.
 	if waitedFor && (asksMore && (h.Limit > 0 || l.limited > 0) || t.shutOut(r, h, l)) {
@@ -138,12 +148,29 @@ func (t *Table) joined(w *waiter) {
 	}
 }
 
+// lookAtArmed makes those due for whom more may be passed over than before.
 func (t *Table) lookAtArmed() {
 	for o := range t.armed {
 		for _, w := range o.waiters {
-			t.look(w)
+			if w.behind() && !t.shut(w) {
+				t.look(w)
+			}
 		}
 	}
+}
+
+// behind says whether somebody stands before w whom it could pass over.
+func (w *waiter) behind() bool {
+	return slices.ContainsFunc(w.spots, func(s spot) bool { return s.prev != nil })
+}
+
+// shut says whether somebody holds, alone, what w asks for. When that ends, w
+// is looked at for it.
+func (t *Table) shut(w *waiter) bool {
+	return slices.ContainsFunc(w.asks, func(ask holdfast.Ask) bool {
+		first := t.firstHold(ask.Key)
+		return first != nil && first.Mode == holdfast.Exclusive && first.UID != w.uid
+	})
 }
 
 // candidates is a heap of waiters, first come first.

@@ -69,6 +69,36 @@ func TestAKeyThatComesFreeMakesDueWhoAsksForIt(t *testing.T) {
 	wantFewDue(t, table)
 }
 
+// Many share a key, and each waits for one of a few others. Somebody waits for
+// what they share, so that all of them may have somebody to pass over. That
+// makes nobody due but in the line of the key that comes free.
+func TestAHandOverMakesDueWhoStandsInThatLine(t *testing.T) {
+	const children = many / 10
+	table := New(0)
+	child := func(i int) []holdfast.Ask { return holdfast.Keys(fmt.Sprint("child", i%children)) }
+	for i := range children {
+		table.Apply(&Command{Op: Lock, UID: "before", Keys: child(i)})
+	}
+	for i := range many {
+		uid := fmt.Sprint("worker", i)
+		table.Apply(&Command{Op: Lock, UID: uid, Keys: []holdfast.Ask{{Key: "parent", Mode: holdfast.Shared}}})
+		if out := table.Apply(&Command{Op: Lock, UID: uid, Keys: child(i), Wait: true}); out.Status != InLine {
+			t.Fatal(out.Status)
+		}
+	}
+	table.Apply(&Command{Op: Lock, UID: "writer", Keys: holdfast.Keys("parent"), Wait: true})
+	if len(table.armed) != many {
+		t.Fatalf("%d are armed", len(table.armed))
+	}
+	for i := range children {
+		out := table.Apply(&Command{Op: Force, Key: child(i)[0].Key})
+		if len(out.Grants) != 1 || out.Grants[0].UID != fmt.Sprint("worker", i) {
+			t.Fatal(out.Grants)
+		}
+	}
+	wantFewDue(t, table)
+}
+
 // wantFewDue wants that no command so far had many candidates at once.
 func wantFewDue(t *testing.T, table *Table) {
 	t.Helper()

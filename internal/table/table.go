@@ -225,7 +225,7 @@ func (t *Table) takeBack(cmd *Command) {
 		back := &hold{Hold: *h.prior, touched: t.applied}
 		t.put(back)
 		t.say(holdfast.EventGranted, back, back.Exp, "")
-		t.lost(back.UID)
+		t.lookAtArmed() // its owner may not be covered any more, and fills the limits of others again
 		t.opened(back.Key, holdfast.Exclusive)
 	}
 }
