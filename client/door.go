@@ -61,7 +61,7 @@ func (d *door) attempt(ctx context.Context, call *call) (_ []byte, _ *trouble, i
 				return nil, nil, true
 			}
 		}
-		opened, err := d.open(ctx, s)
+		opened, err := d.open(ctx, s, call.grants)
 		if err != nil {
 			t := away(d.server, err)
 			t.OutcomeUnknown = false // it was not sent
@@ -76,7 +76,11 @@ func (d *door) attempt(ctx context.Context, call *call) (_ []byte, _ *trouble, i
 // open opens a stream in the place of one that is over, unless somebody has
 // done so. It fails when the server cannot be reached. False says that there
 // is no stream to be had for now.
-func (d *door) open(ctx context.Context, instead *stream) (bool, error) {
+//
+// Where there was none last, only who asks for a grant waits for the outcome: a
+// proxy may be silent about it for longer than it takes to lose a hold. But one
+// who would stand in line must know that the server itself is not silent.
+func (d *door) open(ctx context.Context, instead *stream, grants bool) (bool, error) {
 	d.mu.Lock()
 	if d.stream.Load() != instead {
 		d.mu.Unlock()
@@ -94,7 +98,11 @@ func (d *door) open(ctx context.Context, instead *stream) (bool, error) {
 		d.opening = o
 		go d.dial(dialling, o)
 	}
+	beside := d.pause > 0 && !grants
 	d.mu.Unlock()
+	if beside {
+		return false, nil
+	}
 	select {
 	case <-o.done:
 		return o.err == nil && d.stream.Load() != instead, o.err
