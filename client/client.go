@@ -99,7 +99,9 @@ func (o Options) New(urls ...string) (*Client, error) {
 }
 
 // Close closes the connections that are not in use. Calls that are under way
-// go on; holds are not given back.
+// go on; holds are not given back. Later calls, such as the Unlock of a hold,
+// work all the same, but each is a request of its own, and nothing stays open
+// for long.
 func (c *Client) Close() {
 	for _, door := range c.doors {
 		door.shut()

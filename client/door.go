@@ -31,6 +31,7 @@ type door struct {
 
 	mu      sync.Mutex
 	opening *opening
+	closed  bool          // no stream is opened any more: nobody would close it
 	refused instant       // when there was no stream last
 	pause   time.Duration // for so long it is not asked for again; zero if there was one
 	silent  bool          // nothing at all was said when it was asked for last
@@ -86,7 +87,7 @@ func (d *door) open(ctx context.Context, instead *stream, grants bool) (bool, er
 		d.mu.Unlock()
 		return true, nil
 	}
-	if d.pause > 0 && d.refused.since() < d.pause {
+	if d.closed || d.pause > 0 && d.refused.since() < d.pause {
 		d.mu.Unlock()
 		return false, nil
 	}
@@ -119,6 +120,12 @@ func (d *door) dial(ctx context.Context, o *opening) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.opening = nil
+	if d.closed {
+		if err == nil {
+			socket.Close()
+		}
+		return
+	}
 	d.silent = err != nil && ctx.Err() == context.DeadlineExceeded
 	if err == nil {
 		d.pause = 0
@@ -164,9 +171,11 @@ func (d *door) upgrade(ctx context.Context) (*websocket.Conn, error) {
 	return socket, err
 }
 
-// shut closes the stream as soon as it carries no call.
+// shut closes the stream as soon as it carries no call. Calls that come later
+// are requests of their own.
 func (d *door) shut() {
 	d.mu.Lock()
+	d.closed = true
 	if d.opening != nil {
 		d.opening.cancel()
 	}

@@ -1,11 +1,18 @@
 package client_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"holdfast"
 	"holdfast/client"
 )
 
@@ -40,4 +47,77 @@ func TestAHoldOutlastsAProxyThatIsSilentAboutTheStream(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Who has closed a client does not do so again after the last Unlock: it would
+// leave a stream behind that nobody closes.
+func TestNoStreamIsOpenedAfterClose(t *testing.T) {
+	c, count := connectCounted(t, serve(t, store(t)))
+	held, err := c.Hold(t.Context(), holdfast.Keys("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	if err := held.Unlock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(held.Err(), client.ErrUnlocked) {
+		t.Errorf("the hold: %v", held.Err())
+	}
+	if n := count.streams.Load(); n != 1 {
+		t.Errorf("%d streams were opened", n)
+	}
+}
+
+// closing closes a client when the stream has been granted, and nobody has heard
+// of it.
+type closing struct {
+	http.RoundTripper
+	client *client.Client
+}
+
+func (c *closing) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := c.RoundTripper.RoundTrip(r)
+	if r.URL.Path == "/stream" {
+		c.client.Close()
+	}
+	return response, err
+}
+
+// counting counts the connections that are open.
+type counting struct {
+	net.Conn
+	open *atomic.Int64
+	once sync.Once
+}
+
+func (c *counting) Close() error {
+	c.once.Do(func() { c.open.Add(-1) })
+	return c.Conn.Close()
+}
+
+func TestAStreamThatOpensDuringCloseIsClosed(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		var open atomic.Int64
+		transport := &http.Transport{}
+		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := w.network.dial(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			open.Add(1)
+			return &counting{Conn: conn, open: &open}, nil
+		}
+		during := &closing{RoundTripper: transport}
+		w.client = connectWith(t, client.Options{Transport: during}, "one")
+		during.client = w.client
+		if err := pair(t.Context(), w.client, 1); err != nil {
+			t.Error(err)
+		}
+		transport.CloseIdleConnections()
+		synctest.Wait()
+		if n := open.Load(); n != 0 {
+			t.Errorf("%d connections are open", n)
+		}
+	})
 }
