@@ -285,6 +285,7 @@ func (l *leaderless) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestAHoldEndsWhileTheMachineIsSuspended(t *testing.T) {
 	within(t, func(t *testing.T, w *world) {
 		held := w.hold(client.Exp(10 * time.Second))
+		synctest.Wait() // what extends it has seen how much time there is
 		client.Suspend(8 * time.Second)
 		w.live(held)
 		client.Suspend(time.Second)
