@@ -45,7 +45,7 @@ func CheckTx(ctx context.Context, tx *sql.Tx, tokens ...holdfast.Token) error {
 		return err
 	}
 	for _, token := range tokens {
-		if err := Exec(ctx, tx, token, pass, token.Key, int64(token.Version)); err != nil {
+		if err := exec(ctx, tx, token, pass, token.Key, int64(token.Version)); err != nil {
 			return err
 		}
 	}
@@ -89,9 +89,22 @@ func DoTx(ctx context.Context, db *sql.DB, opts *sql.TxOptions, tokens []holdfas
 //
 // A row must always be written in the name of the same key, and not be deleted:
 // its version goes with it, and a latecomer could insert it again. Mark it as
-// deleted instead, or use [CheckTx]. Other errors are the database's, wrapped;
-// see CheckTx on isolation levels.
+// deleted instead, or use [CheckTx]. Rows that are older than their column need a
+// version too, since nothing compares with NULL:
+//
+//	ALTER TABLE invoice ADD COLUMN version bigint NOT NULL DEFAULT 0
+//
+// A malformed token, such as one of a key that is not held, is refused with
+// [holdfast.CodeInvalid]. Other errors are the database's, wrapped; see CheckTx on
+// isolation levels.
 func Exec(ctx context.Context, db execer, token holdfast.Token, query string, args ...any) error {
+	if _, err := normal([]holdfast.Token{token}); err != nil {
+		return err
+	}
+	return exec(ctx, db, token, query, args...)
+}
+
+func exec(ctx context.Context, db execer, token holdfast.Token, query string, args ...any) error {
 	result, err := db.ExecContext(ctx, query, args...)
 	if err != nil {
 		return fmt.Errorf("fence: key %q: %w", token.Key, err)

@@ -153,6 +153,23 @@ func TestAStatementOfAnOlderVersionChangesNothing(t *testing.T) {
 	})
 }
 
+// The token of a key that somebody does not hold has version 0: not older than
+// that of a row that nobody has written yet.
+func TestAStatementRefusesAMalformedToken(t *testing.T) {
+	onEach(t, func(t *testing.T, db *sql.DB) {
+		run(t, db, `INSERT INTO invoice (id, total, version) VALUES (1, 10, 0)`)
+		for what, shown := range malformed {
+			if len(shown) != 1 {
+				continue
+			}
+			for _, statement := range []string{update, upsert} {
+				wantInvalid(t, what, fence.Exec(t.Context(), db, shown[0], statement, 20, int64(shown[0].Version), 1))
+				wantTotal(t, db, 10)
+			}
+		}
+	})
+}
+
 // again says whether a transaction has only to be begun again: PostgreSQL does
 // not let it go on beside the other one.
 func again(err error) bool {
