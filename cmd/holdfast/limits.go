@@ -25,8 +25,8 @@ type limitSettings struct {
 	HeaderTimeout            time.Duration `group:"limits" default:"10s" placeholder:"DURATION" variable:"HEADER_TIMEOUT" help:"For a client to send a header, and to agree on TLS; without it 10s."`
 	RequestTimeout           time.Duration `group:"limits" default:"10s" placeholder:"DURATION" variable:"REQUEST_TIMEOUT" help:"For a client to send a whole request; without it 10s."`
 	MaxConnections           count         `group:"limits" placeholder:"N" variable:"MAX_CONNECTIONS" help:"Connections; without it, what the limit on open files leaves beside the files of the store."`
-	MaxConnectionsPerAddress count         `group:"limits" placeholder:"N" variable:"MAX_CONNECTIONS_PER_ADDRESS" help:"Connections from one address."`
-	MaxStreamsPerAddress     count         `group:"limits" placeholder:"N" variable:"MAX_STREAMS_PER_ADDRESS" help:"Connections of /stream and /events from one address."`
+	MaxConnectionsPerAddress count         `group:"limits" placeholder:"N" variable:"MAX_CONNECTIONS_PER_ADDRESS" help:"Connections from one address, or from one IPv6 network of 64 bits."`
+	MaxStreamsPerAddress     count         `group:"limits" placeholder:"N" variable:"MAX_STREAMS_PER_ADDRESS" help:"Connections of /stream and /events from one address, or from one IPv6 network of 64 bits."`
 	MaxStreamRate            count         `group:"limits" placeholder:"N" variable:"MAX_STREAM_RATE" help:"Requests a second on one connection of /stream."`
 	MaxUnderWay              count         `group:"limits" placeholder:"N" variable:"MAX_UNDER_WAY" help:"Requests under way, standing in line included. New ones that would wait are turned away from three quarters of it on, extensions and unlocks last."`
 }

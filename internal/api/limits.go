@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/internal/auth"
 )
 
 // Limits bound what clients may use of a server. Zero is no limit, save where
@@ -21,7 +22,7 @@ type Limits struct {
 	Key  int // bytes in a key; at most holdfast.MaxKey
 
 	Connections          int // open at once
-	ConnectionsOfAddress int // of one address
+	ConnectionsOfAddress int // of one address; see auth.Neighbourhood
 	StreamsOfAddress     int // connections of /stream and /events of one address
 
 	RequestsPerSecond int // on one connection of /stream, and at most so many at once
@@ -69,14 +70,14 @@ func (l *Limits) checkKeys(count int, key func(i int) string) error {
 	return nil
 }
 
-// census counts what is open, in all and by address, up to limits. A nil
-// census lets everybody in.
+// census counts what is open, in all and by address (see auth.Neighbourhood), up
+// to limits. A nil census lets everybody in.
 type census struct {
 	most, mostOfAddress int // zero is no limit
 
 	mu sync.Mutex
 	n  int
-	of map[netip.Addr]int
+	of map[netip.Prefix]int
 }
 
 // newCensus gives a census; nil if there is nothing to limit.
@@ -84,7 +85,7 @@ func newCensus(most, mostOfAddress int) *census {
 	if most == 0 && mostOfAddress == 0 {
 		return nil
 	}
-	return &census{most: most, mostOfAddress: mostOfAddress, of: map[netip.Addr]int{}}
+	return &census{most: most, mostOfAddress: mostOfAddress, of: map[netip.Prefix]int{}}
 }
 
 // enter counts one more, or gives what it is too much of. The function counts
@@ -94,7 +95,7 @@ func (c *census) enter(from string) (leave func(), tooMany string) {
 		return func() {}, ""
 	}
 	port, _ := netip.ParseAddrPort(from)
-	address := port.Addr().Unmap()
+	address := auth.Neighbourhood(port.Addr())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {

@@ -153,6 +153,29 @@ func TestConnectionsOverTLSAreLimited(t *testing.T) {
 	})
 }
 
+// Whoever has an IPv6 network has more addresses than there are limits.
+func TestAnIPv6NetworkIsLimitedAsOneAddress(t *testing.T) {
+	c := newCensus(0, 2)
+	enters := func(from string, want bool) (leave func()) {
+		t.Helper()
+		leave, tooMany := c.enter(from)
+		if (tooMany == "") != want {
+			t.Errorf("%s: %q", from, tooMany)
+		}
+		return leave
+	}
+	enters("[2001:db8:1:2::1]:1000", true)
+	leave := enters("[2001:db8:1:2:ffff::2%eth0]:1000", true)
+	enters("[2001:db8:1:2::3]:1000", false)
+	enters("[2001:db8:1:3::3]:1000", true)
+	leave()
+	enters("[2001:db8:1:2::3]:1000", true)
+	enters("192.0.2.1:1000", true)
+	enters("[::ffff:192.0.2.1]:1000", true)
+	enters("192.0.2.1:1001", false)
+	enters("192.0.2.2:1000", true)
+}
+
 func TestStreamsOfAnAddressAreLimited(t *testing.T) {
 	s := limited(t, Limits{StreamsOfAddress: 2})
 	s.watch("", "")

@@ -40,7 +40,7 @@ func (a *Attempts) Failed(from netip.Addr, now time.Time) (delay time.Duration, 
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.turn(now)
-	who := neighbourhood(from)
+	who := Neighbourhood(from)
 	if _, known := a.now[who]; !known && len(a.now) >= maxAddresses {
 		who = netip.Prefix{}
 	}
@@ -65,9 +65,10 @@ func (a *Attempts) turn(now time.Time) {
 	a.now, a.began = map[netip.Prefix]int{}, now
 }
 
-// neighbourhood is what counts as one address: of IPv6 the 64 bits that one
-// customer gets.
-func neighbourhood(a netip.Addr) netip.Prefix {
+// Neighbourhood is what counts as one address wherever addresses are counted:
+// of IPv6 the 64 bits that one customer gets, who could take another address of
+// them for each connection.
+func Neighbourhood(a netip.Addr) netip.Prefix {
 	a = a.Unmap().WithZone("")
 	bits := a.BitLen()
 	if a.Is6() {
