@@ -11,6 +11,7 @@ import (
 
 	"holdfast"
 	"holdfast/internal/auth"
+	"holdfast/internal/seldom"
 )
 
 // Limits bound what clients may use of a server. Zero is no limit, save where
@@ -124,14 +125,17 @@ type countedListener struct {
 	log    *slog.Logger
 
 	telling chan struct{} // has room for as many as may be told at once
-	last    time.Time     // when somebody who was turned away was logged
+	logging seldom.Gate   // those who are turned away
 }
 
 func newCounted(l net.Listener, census *census, plain bool, log *slog.Logger) net.Listener {
 	if census == nil {
 		return l
 	}
-	return &countedListener{Listener: l, census: census, plain: plain, log: log, telling: make(chan struct{}, 64)}
+	return &countedListener{
+		Listener: l, census: census, plain: plain, log: log,
+		telling: make(chan struct{}, 64), logging: seldom.Gate{Every: time.Minute},
+	}
 }
 
 // Accept waits for the next connection that is let in.
@@ -152,8 +156,7 @@ func (l *countedListener) Accept() (net.Conn, error) {
 // turnAway closes a connection. As long as they are not too many, it says why,
 // and waits for a moment that the client has read it.
 func (l *countedListener) turnAway(c net.Conn, tooMany string) {
-	if now := time.Now(); now.Sub(l.last) >= time.Minute {
-		l.last = now
+	if l.logging.Pass() {
 		l.log.Warn("connections are turned away", "address", c.RemoteAddr().String(), "reason", tooMany)
 	}
 	select {

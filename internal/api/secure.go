@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/internal/seldom"
 )
 
 // Protocols are what a server speaks over TLS, by their names in ALPN.
@@ -38,8 +39,7 @@ type secureListener struct {
 	close   context.CancelFunc
 	running sync.WaitGroup
 
-	mu   sync.Mutex
-	last time.Time // when a failed handshake was logged
+	telling seldom.Gate // failed handshakes in the log
 }
 
 func newSecureListener(l net.Listener, config *tls.Config, options *Options) *secureListener {
@@ -91,10 +91,7 @@ func (s *secureListener) fail(raw net.Conn, err error) {
 		raw.SetWriteDeadline(time.Now().Add(time.Second))
 		raw.Write(refusalOf(http.StatusBadRequest, holdfast.Invalid("this port speaks TLS: ask https://")))
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now := time.Now(); s.ctx.Err() == nil && now.Sub(s.last) >= time.Second {
-		s.last = now
+	if s.ctx.Err() == nil && s.telling.Pass() {
 		s.log.Warn("a TLS handshake failed", "address", raw.RemoteAddr().String(), "error", err)
 	}
 }

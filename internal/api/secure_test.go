@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"holdfast/internal/auth"
@@ -321,4 +322,23 @@ func TestAHandshakeMustEndInTime(t *testing.T) {
 	if took := time.Since(began); took < most || took > readTimeout {
 		t.Errorf("cut off after %v", took)
 	}
+}
+
+// Whoever agrees on HTTP/2 and then speaks something else makes net/http say so.
+func TestConnectionsThatGoWrongDoNotFillTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log logged
+		s := NewServer(New(openStore(t), Options{Logger: log.logger()}))
+		for range 10 {
+			s.http.ErrorLog.Print("http2: server: error reading preface")
+		}
+		if lines := log.lines(t, "http2: server: error reading preface"); len(lines) != 1 || lines[0]["level"] != "WARN" {
+			t.Errorf("got %v", lines)
+		}
+		time.Sleep(time.Second)
+		s.http.ErrorLog.Print("later")
+		if lines := log.lines(t, "later"); len(lines) != 1 {
+			t.Errorf("later: got %v", lines)
+		}
+	})
 }

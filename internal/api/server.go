@@ -3,12 +3,14 @@ package api
 import (
 	"context"
 	"errors"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
 	"time"
 
 	"holdfast/internal/certs"
+	"holdfast/internal/seldom"
 )
 
 const (
@@ -47,11 +49,17 @@ func NewServer(handler *Handler) *Server {
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    max(1, limits.Header-headerSlack),
 			ConnContext:       withConn,
-			ErrorLog:          slog.NewLogLogger(handler.options.Logger.Handler(), slog.LevelWarn),
+			ErrorLog:          troubles(handler.options.Logger),
 
 			DisableGeneralOptionsHandler: true, // its answer is no JSON
 		},
 	}
+}
+
+// troubles is where net/http tells of connections that went wrong. Whoever gets
+// as far as HTTP/2 can have it do that as often as he connects.
+func troubles(logger *slog.Logger) *log.Logger {
+	return log.New(seldom.Writer(slog.NewLogLogger(logger.Handler(), slog.LevelWarn).Writer()), "", 0)
 }
 
 // Serve answers what comes to l until Shutdown, and then returns nil.

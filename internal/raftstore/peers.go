@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"holdfast/internal/seldom"
 )
 
 // peers is the port at which the nodes of a cluster talk to each other. Every
@@ -28,6 +30,7 @@ type peers struct {
 	at       string // host:port to listen on
 	network  network
 	logger   *slog.Logger
+	telling  seldom.Gate // what was refused in the log
 
 	raft    *inlet
 	api     *inlet
@@ -131,14 +134,14 @@ func (p *peers) receive(conn net.Conn) {
 	line, err := readLine(conn)
 	if err != nil {
 		if secured, ok := conn.(*tls.Conn); ok && !secured.ConnectionState().HandshakeComplete {
-			p.logger.Warn("refused a connection at the port for nodes", "from", conn.RemoteAddr(), "reason", err)
+			p.refused(conn, err.Error())
 		}
 		conn.Close()
 		return
 	}
 	purpose, reason := p.understand(line)
 	if reason != "" {
-		p.logger.Warn("refused a connection at the port for nodes", "from", conn.RemoteAddr(), "reason", reason)
+		p.refused(conn, reason)
 		conn.Write([]byte(refusalPrefix + reason + "\n"))
 		conn.Close()
 		return
@@ -157,6 +160,14 @@ func (p *peers) receive(conn net.Conn) {
 		p.api.take(conn)
 	case forQuestion:
 		p.answer(conn)
+	}
+}
+
+// refused tells of a connection that was refused, unless another one has just
+// been: anybody can have connections refused who reaches the port.
+func (p *peers) refused(conn net.Conn, reason string) {
+	if p.telling.Pass() {
+		p.logger.Warn("refused a connection at the port for nodes", "from", conn.RemoteAddr().String(), "reason", reason)
 	}
 }
 

@@ -1,6 +1,15 @@
 package raftstore
 
-import "testing"
+import (
+	"crypto/tls"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
 
 // A node takes only what is meant for itself, in its own cluster.
 func TestTheFirstLineOfAConnection(t *testing.T) {
@@ -23,4 +32,33 @@ func TestTheFirstLineOfAConnection(t *testing.T) {
 			t.Errorf("%q: %q, not %q", line, got, refusal)
 		}
 	}
+}
+
+// Whoever reaches the port can be refused as often as he likes.
+func TestStrangersDoNotFillTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var text strings.Builder
+		p := &peers{identity: &identity{Cluster: "C", ID: "n1"}, logger: slog.New(slog.NewTextHandler(&text, nil)), closing: t.Context()}
+		knock := func(secured bool) {
+			here, there := net.Pipe()
+			go io.Copy(io.Discard, there)
+			go io.WriteString(there, "GET / HTTP/1.1\r\n\r\n")
+			if secured {
+				here = tls.Server(here, &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, nil }})
+			}
+			p.receive(here)
+			there.Close()
+		}
+		for _, secured := range []bool{true, false} {
+			text.Reset()
+			for range 10 {
+				knock(secured)
+			}
+			if lines := strings.Count(text.String(), "\n"); lines != 1 {
+				t.Errorf("secured %v: %d lines\n%s", secured, lines, text.String())
+			}
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+	})
 }
