@@ -3,6 +3,7 @@ package client
 import (
 	"cmp"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -126,6 +127,12 @@ func parse(text string) (*url.URL, error) {
 		full = "http://" + text
 	}
 	server, err := url.Parse(full)
+	if at := strings.LastIndexByte(text, '@'); at >= 0 {
+		text = "…" + text[at:] // before it there may be a password, of which no error tells
+		if err != nil {
+			err = errors.New("is no URL")
+		}
+	}
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("server %q: %w", text, err)

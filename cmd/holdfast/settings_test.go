@@ -197,6 +197,7 @@ func TestWrongValues(t *testing.T) {
 		{"--bind-grace", "BIND_GRACE", "5000", bindGrace + `"5000"`},
 		{"--host", "HOST", "localhost:3000", hostOnly + `"localhost:3000"`},
 		{"--host", "HOST", "http://localhost", hostOnly + `"http://localhost"`},
+		{"--redis-host", "REDIS_HOST", "redis://:secret@h", "must be one name or address, without a port, a user or a password"},
 		{"--redis-host", "REDIS_HOST", "[::1]:6379", hostOnly + `"[::1]:6379"`},
 		{"--redis-prefix", "REDIS_PREFIX", "a{b", `must be 1 to 64 bytes, and no braces, not "a{b"`},
 		{"--redis-prefix", "REDIS_PREFIX", strings.Repeat("c", 65), `must be 1 to 64 bytes, and no braces, not "` + strings.Repeat("c", 65) + `"`},

@@ -58,7 +58,9 @@ func (h *host) UnmarshalText(text []byte) error {
 	switch {
 	case s == "":
 		return errEmpty
-	case strings.ContainsAny(s, "/,@?# "), err != nil && strings.Contains(s, ":"):
+	case strings.Contains(s, "@"): // before it there may be a password, of which no error tells
+		return errors.New("must be one name or address, without a port, a user or a password")
+	case strings.ContainsAny(s, "/,?# "), err != nil && strings.Contains(s, ":"):
 		return fmt.Errorf("must be one name or address, without a port, not %q", text)
 	}
 	*h = host(s)

@@ -230,18 +230,20 @@ export class Holdfast {
 /** Reads the URL of a server. Without a scheme it is plain HTTP. */
 function parse(text: string | URL): URL {
   const full = String(text).includes("://") ? String(text) : `http://${text}`;
+  // Before an @ there may be a password, of which no error tells; that of URL shows all.
+  const shown = String(text).replace(/^.*@/s, "…@");
   let server;
   try {
     server = new URL(full);
-  } catch (cause) {
-    throw new TypeError(`server "${text}": is no URL`, { cause });
+  } catch {
+    throw new TypeError(`server "${shown}": is no URL`);
   }
   const { protocol, search, hash, username, password } = server;
   if (protocol !== "http:" && protocol !== "https:") {
-    throw new TypeError(`server "${text}": must begin with http:// or https://`);
+    throw new TypeError(`server "${shown}": must begin with http:// or https://`);
   }
   if (search || hash || username || password) {
-    throw new TypeError(`server "${text}": must be a scheme, a host and a path, and nothing else`);
+    throw new TypeError(`server "${shown}": must be a scheme, a host and a path, and nothing else`);
   }
   if (!server.pathname.endsWith("/")) server.pathname += "/";
   return server;

@@ -130,6 +130,9 @@ suite("servers", { timeout: 120_000 }, () => {
     for (const url of ["ftp://host", "http://host/?a=b", "http://me:secret@host", "http://", "a b"]) {
       assert.throws(() => new Holdfast(url), { name: "TypeError", message: /^server "/ });
     }
+    for (const url of ["https://u:secret@h", "redis://:secret@h", "u:secret@h:port", "https://u:secret/more@h"]) {
+      assert.throws(() => new Holdfast(url), ({ message, cause }) => message.includes("…@h") && !message.includes("secret") && !cause);
+    }
     assert.throws(() => new Holdfast([]), TypeError);
   });
 });
