@@ -31,12 +31,13 @@ func (c *serveCommand) keyring(ctx context.Context, log *slog.Logger) (*auth.Key
 		return nil, nil
 	}
 	path := string(c.AuthFile)
+	files := reload.Look(path)
 	file, err := readAuthFile(path)
 	if err != nil {
 		return nil, usageError(err.Error())
 	}
 	ring := auth.NewKeyring(file)
-	go reload.Watch(ctx, func() error {
+	go files.Watch(ctx, func() error {
 		file, err := readAuthFile(path)
 		if err != nil {
 			return err
@@ -46,7 +47,7 @@ func (c *serveCommand) keyring(ctx context.Context, log *slog.Logger) (*auth.Key
 		return nil
 	}, func(err error) {
 		log.Error("the changed auth file cannot be used; the one before goes on to count", "error", err)
-	}, path)
+	})
 	return ring, nil
 }
 
@@ -80,17 +81,19 @@ func (c *serveCommand) tls(ctx context.Context, log *slog.Logger) (*tls.Config, 
 	if files.CA != "" {
 		auth = tls.ClientAuthType(c.TLSClientAuth)
 	}
+	seen := reload.Look(files.Names()...)
 	source, err := certs.OpenServer(files, auth, api.Protocols...)
 	if err != nil {
 		return nil, usageError("--tls-cert, --tls-key, --tls-client-ca: " + err.Error())
 	}
-	follow(ctx, log, "certificates", source)
+	follow(ctx, log, "certificates", seen, source)
 	return source.Server(), nil
 }
 
-// follow lets a source go on with changed files until ctx ends.
-func follow(ctx context.Context, log *slog.Logger, what string, source *certs.Source) {
-	go reload.Watch(ctx, func() error {
+// follow lets a source go on with changed files until ctx ends. They were looked
+// at before it read them.
+func follow(ctx context.Context, log *slog.Logger, what string, files *reload.Files, source *certs.Source) {
+	go files.Watch(ctx, func() error {
 		if err := source.Reload(); err != nil {
 			return err
 		}
@@ -98,7 +101,7 @@ func follow(ctx context.Context, log *slog.Logger, what string, source *certs.So
 		return nil
 	}, func(err error) {
 		log.Error("the changed "+what+" cannot be used; those before go on to count", "error", err)
-	}, source.Files()...)
+	})
 }
 
 // scheme is how URLs of the service begin.

@@ -14,6 +14,7 @@ import (
 	"holdfast/internal/api"
 	"holdfast/internal/certs"
 	"holdfast/internal/raftstore"
+	"holdfast/internal/reload"
 )
 
 // nodeSettings make a durable server a node of a cluster.
@@ -72,11 +73,12 @@ func (c *serveCommand) peerTLS(ctx context.Context, log *slog.Logger) (func() *t
 		}
 		return nil, nil
 	}
+	seen := reload.Look(files.Names()...)
 	source, err := certs.OpenPeer(files)
 	if err != nil {
 		return nil, usageError("--peer-cert, --peer-key, --peer-ca: " + err.Error())
 	}
-	follow(ctx, log, "certificates for nodes", source)
+	follow(ctx, log, "certificates for nodes", seen, source)
 	return source.Peer, nil
 }
 

@@ -14,6 +14,11 @@ import (
 // to its authority; the key of it; and the authorities that it trusts.
 type Files struct{ Cert, Key, CA string }
 
+// Names are the files that are given.
+func (f Files) Names() []string {
+	return slices.DeleteFunc([]string{f.Cert, f.Key, f.CA}, func(name string) bool { return name == "" })
+}
+
 // loaded is what stands in files.
 type loaded struct {
 	certificate *tls.Certificate // nil if there is none
@@ -100,11 +105,6 @@ func OpenPeer(files Files) (*Source, error) {
 		return nil, errors.New("a node needs a certificate, its key and an authority")
 	}
 	return s, s.Reload()
-}
-
-// Files are the files to watch.
-func (s *Source) Files() []string {
-	return slices.DeleteFunc([]string{s.files.Cert, s.files.Key, s.files.CA}, func(name string) bool { return name == "" })
 }
 
 // Reload reads the files. If they cannot be used, what was read before goes

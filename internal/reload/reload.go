@@ -11,14 +11,28 @@ import (
 // every is how often files are looked at.
 const every = time.Second
 
+// Files are files, and what they were like when they were looked at last.
+type Files struct {
+	names []string
+	seen  []os.FileInfo // nil stands for one that is not there
+}
+
+// Look looks at files. That comes before they are read for the first time: what
+// changes in between would never be noticed otherwise, such as a token that is
+// revoked while a server starts.
+func Look(names ...string) *Files {
+	f := &Files{names: names}
+	f.look()
+	return f
+}
+
 // Watch calls changed, from one goroutine, each time that one of the files is
 // another one than before: replaced, or written to. While that gives an error,
 // failed is told, once of the same one, and changed is called again each time
 // that the files are looked at: files that changed together may be seen one
 // after the other, and one that could not be read may look the same when it
 // can. It returns when ctx ends.
-func Watch(ctx context.Context, changed func() error, failed func(error), files ...string) {
-	seen := look(files)
+func (f *Files) Watch(ctx context.Context, changed func() error, failed func(error)) {
 	trouble := ""
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
@@ -28,11 +42,11 @@ func Watch(ctx context.Context, changed func() error, failed func(error), files 
 		case <-ctx.Done():
 			return
 		}
-		now := look(files)
-		if trouble == "" && same(seen, now) {
+		before := f.seen
+		f.look()
+		if trouble == "" && same(before, f.seen) {
 			continue
 		}
-		seen = now
 		err := changed()
 		switch {
 		case err == nil:
@@ -44,13 +58,11 @@ func Watch(ctx context.Context, changed func() error, failed func(error), files 
 	}
 }
 
-// look gives what the files are like; nil stands for one that is not there.
-func look(files []string) []os.FileInfo {
-	found := make([]os.FileInfo, len(files))
-	for i, file := range files {
-		found[i], _ = os.Stat(file)
+func (f *Files) look() {
+	f.seen = make([]os.FileInfo, len(f.names))
+	for i, name := range f.names {
+		f.seen[i], _ = os.Stat(name)
 	}
-	return found
 }
 
 func same(a, b []os.FileInfo) bool {

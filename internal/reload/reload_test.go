@@ -30,7 +30,7 @@ func TestChangesAreNoticed(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			Watch(ctx, func() error { changes.Add(1); return nil }, nil, one, two)
+			Look(one, two).Watch(ctx, func() error { changes.Add(1); return nil }, nil)
 		}()
 		for _, step := range []struct {
 			name   string
@@ -89,10 +89,9 @@ func TestAChangeThatFailsIsTriedAgain(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			Watch(ctx,
+			Look(file).Watch(ctx,
 				func() error { tried++; return outcomes[tried-1] },
-				func(err error) { told = append(told, err.Error()) },
-				file)
+				func(err error) { told = append(told, err.Error()) })
 		}()
 		synctest.Wait()
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -103,6 +102,31 @@ func TestAChangeThatFailsIsTriedAgain(t *testing.T) {
 		<-done
 		if tried != len(outcomes) || !slices.Equal(told, []string{"one", "two"}) {
 			t.Errorf("tried %d times, told %q", tried, told)
+		}
+	})
+}
+
+// A token may be revoked while a server starts: after it has read the file, and
+// before it watches.
+func TestAChangeBeforeTheWatchIsNoticed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		files := Look(file)
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		changes := 0
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			files.Watch(ctx, func() error { changes++; return nil }, nil)
+		}()
+		time.Sleep(3 * every)
+		stop()
+		<-done
+		if changes != 1 {
+			t.Errorf("noticed %d times", changes)
 		}
 	})
 }
