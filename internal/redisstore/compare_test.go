@@ -230,7 +230,6 @@ func (p *pair) lock() {
 		args = append(args, code(&cmd.Keys[i]), cmd.Keys[i].Key)
 	}
 	out := p.apply(cmd)
-	events := p.eventsOf(out)
 	answer, err := p.redis.ask(args)
 	if err != nil {
 		p.t.Fatal(err)
@@ -267,7 +266,7 @@ func (p *pair) lock() {
 			p.t.Fatalf("a circle of %v, the table says %v", answer, out.Cycle)
 		}
 	}
-	p.compareEvents(events)
+	p.compareEvents(out.Events)
 }
 
 // several gives the script many some requests at once.
@@ -340,7 +339,6 @@ func (p *pair) someTokens() (uid string, ours []holdfast.Token, args []string) {
 func (p *pair) unlock() {
 	uid, tokens, args := p.someTokens()
 	out := p.apply(table.Command{Op: table.Unlock, UID: uid, Tokens: tokens})
-	events := p.eventsOf(out)
 	message, err := p.redis.do(context.Background(), p.redis.scripts.unlock, append([]string{uid}, args...))
 	if err != nil {
 		p.t.Fatal(err)
@@ -358,7 +356,7 @@ func (p *pair) unlock() {
 	if !slices.Equal(got, out.Tokens) {
 		p.t.Fatalf("%s unlocks %v: %v, the table says %v", uid, tokens, got, out.Tokens)
 	}
-	p.compareEvents(events)
+	p.compareEvents(out.Events)
 }
 
 func (p *pair) extend() {
@@ -368,7 +366,6 @@ func (p *pair) extend() {
 	}
 	exp := time.Duration(1+p.draw("exp", 5)) * time.Second
 	out := p.apply(table.Command{Op: table.Extend, UID: uid, Tokens: tokens, Exp: exp})
-	events := p.eventsOf(out)
 	answer := p.run(p.redis.scripts.extend, append([]string{uid, millis(exp)}, args...)...)
 	extended := len(answer) - 1
 	if tokens == nil {
@@ -377,18 +374,17 @@ func (p *pair) extend() {
 	if extended != len(out.Tokens) {
 		p.t.Fatalf("%s extends %v: %v, the table says %v", uid, tokens, answer, out.Tokens)
 	}
-	p.compareEvents(events)
+	p.compareEvents(out.Events)
 }
 
 func (p *pair) force() {
 	key := rapid.SampledFrom(keys).Draw(p.t, "key")
 	out := p.apply(table.Command{Op: table.Force, Key: key, Reason: "why"})
-	events := p.eventsOf(out)
 	answer := p.run(p.redis.scripts.force, key, "why")
 	if len(answer) != 2*len(out.Freed) {
 		p.t.Fatalf("force %s: %v, the table says %v", key, answer, out.Freed)
 	}
-	p.compareEvents(events)
+	p.compareEvents(out.Events)
 }
 
 // drawPlace gives a place that a server still answers for.
@@ -420,7 +416,6 @@ func (p *pair) leave() {
 		cmd = table.Command{Op: table.TakeBack, UID: at.grant.UID, Tokens: at.fresh, Seen: at.seen}
 	}
 	out := p.apply(cmd)
-	events := p.eventsOf(out)
 	answer := p.run(p.redis.scripts.leave, at.place, "here", at.ticket, "gone")
 	if at.grant == nil {
 		if status(answer) != "left" {
@@ -428,7 +423,7 @@ func (p *pair) leave() {
 		}
 		p.compareBlockers(out.Blockers, answer[1:])
 	}
-	p.compareEvents(events)
+	p.compareEvents(out.Events)
 }
 
 func (p *pair) claim() {
@@ -474,7 +469,6 @@ func (p *pair) expire() {
 		}
 	}
 	out := p.apply(table.Command{Op: table.Expire, Ended: ended, Seen: p.table.Applied()})
-	events := p.eventsOf(out)
 	p.run(p.redis.scripts.tick, "here", "1000000000", "0", "0", "0", "1000", strconv.Itoa(p.draw("age", 2)))
-	p.compareEvents(events)
+	p.compareEvents(out.Events)
 }
