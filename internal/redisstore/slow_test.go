@@ -2,55 +2,12 @@ package redisstore
 
 import (
 	"fmt"
-	"net"
 	"testing"
 	"time"
 
 	"holdfast"
 	"holdfast/internal/redistest"
 )
-
-// slowly passes connections on to a server, what is asked so much later, and
-// what is answered.
-func slowly(t testing.TB, to string, asked, answered time.Duration) (addr string) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			from, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			there, err := net.Dial("tcp", to)
-			if err != nil {
-				from.Close()
-				continue
-			}
-			go passOn(there, from, asked)
-			go passOn(from, there, answered)
-		}
-	}()
-	return listener.Addr().String()
-}
-
-func passOn(to, from net.Conn, late time.Duration) {
-	defer to.Close()
-	buffer := make([]byte, 64<<10)
-	for {
-		n, err := from.Read(buffer)
-		if err != nil {
-			return
-		}
-		time.Sleep(late)
-		if _, err := to.Write(buffer[:n]); err != nil {
-			return
-		}
-	}
-}
 
 // A server that has many places to leave, of requests that had no answer while
 // Redis hung, does not count as dead meanwhile: its waiters keep their places.

@@ -8,16 +8,6 @@ import (
 	"holdfast/internal/servicetest"
 )
 
-func openOver(t testing.TB, url string) *Store {
-	t.Helper()
-	s, err := New(t.Context(), Options{URL: url})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	return s
-}
-
 func TestConformance(t *testing.T) {
 	server := redistest.Start(t)
 	servicetest.Run(t, func(t *testing.T) servicetest.Target {
