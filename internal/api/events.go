@@ -19,17 +19,9 @@ var typeEvents = []string{"text/event-stream"}
 // events is GET /events: a stream that ends when the client goes, the server
 // stops, or the service fails; a client resumes with Last-Event-ID.
 func (h *Handler) events(x *exchange) error {
-	uid, err := x.uid()
+	req, err := x.watchRequest()
 	if err != nil {
 		return err
-	}
-	req := holdfast.WatchRequest{Prefix: x.query["prefix"], UID: uid}
-	if last := x.request.Header.Get("Last-Event-ID"); last != "" {
-		id, err := strconv.ParseUint(last, 10, 64)
-		if err != nil {
-			return holdfast.Invalid("Last-Event-ID: must be the id of an event, not %.64q", last)
-		}
-		req.After = id
 	}
 	leave, tooMany := h.streaming.enter(x.request.RemoteAddr)
 	if tooMany != "" {
@@ -65,13 +57,34 @@ func (h *Handler) events(x *exchange) error {
 			}
 		}
 	})
+	x.sendEvents(stream, pending)
+	return nil
+}
+
+// watchRequest reads which events are wanted.
+func (x *exchange) watchRequest() (req holdfast.WatchRequest, err error) {
+	req.Prefix = x.query["prefix"]
+	if req.UID, err = x.uid(); err != nil {
+		return req, err
+	}
+	if last := x.request.Header.Get("Last-Event-ID"); last != "" {
+		if req.After, err = strconv.ParseUint(last, 10, 64); err != nil {
+			return req, holdfast.Invalid("Last-Event-ID: must be the id of an event, not %.64q", last)
+		}
+	}
+	return req, nil
+}
+
+// sendEvents sends events, and heartbeats where there are none, until they end or
+// the client has gone.
+func (x *exchange) sendEvents(stream endless, pending <-chan holdfast.Event) {
 	heartbeat := time.NewTicker(wire.HeartbeatEvery)
 	defer heartbeat.Stop()
 	for {
 		select {
 		case e, more := <-pending:
 			if !more {
-				return nil
+				return
 			}
 			x.out = wire.AppendEvent(x.out[:0], e)
 			for range len(pending) {
@@ -81,7 +94,7 @@ func (h *Handler) events(x *exchange) error {
 			x.out = append(x.out[:0], wire.Heartbeat...)
 		}
 		if !stream.send(x.out) {
-			return nil
+			return
 		}
 	}
 }
