@@ -159,53 +159,7 @@ func (s *Store) reconcileSoon() {
 // stands in line must not stand there for ever. It says whether it came to its
 // end.
 func (s *Store) reconcile(ctx context.Context) bool {
-	s.mu.Lock()
-	if s.closed { // those sent away keep their places
-		s.mu.Unlock()
-		return false
-	}
-	before := make(map[string]string, len(s.byTicket)) // ticket -> place, of those whose place is known
-	for ticket, c := range s.byTicket {
-		if c.place != "" {
-			before[ticket] = c.place
-		}
-	}
-	s.mu.Unlock()
-	answer, err := s.run(ctx, s.scripts.mine, s.id)
-	if err != nil {
-		return false
-	}
-	type spot struct {
-		ticket, place string
-		claimed       bool
-	}
-	var strays []spot
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return false
-	}
-	for f := (fields{answer}); len(f.rest) > 0; {
-		at, granted := spot{ticket: f.text(), place: f.text()}, f.text() == "1"
-		c, known := s.byTicket[at.ticket]
-		switch {
-		case !known || c.place != "" && c.place != at.place:
-			at.claimed = granted && s.claims.has(at.ticket)
-			strays = append(strays, at)
-		case granted:
-			c.tell()
-		}
-		if before[at.ticket] == at.place {
-			delete(before, at.ticket)
-		}
-	}
-	for ticket, place := range before {
-		// Redis does not know it: claiming will say so.
-		if c, ok := s.byTicket[ticket]; ok && c.place == place {
-			c.tell()
-		}
-	}
-	s.mu.Unlock()
+	strays, ok := s.strays(ctx)
 	began := time.Now()
 	for _, stray := range strays {
 		if time.Since(began) > beat/2 {
@@ -222,5 +176,59 @@ func (s *Store) reconcile(ctx context.Context) bool {
 			return false
 		}
 	}
-	return true
+	return ok
+}
+
+// stray is a place that this server answers for in Redis alone.
+type stray struct {
+	ticket, place string
+	claimed       bool // its grant was claimed, of which Redis does not know
+}
+
+// strays gives the places for which no call is there any more, and makes the
+// calls look whose grant they may not have heard of. It says no if it could not
+// ask Redis, or the store is closed: those sent away keep their places.
+func (s *Store) strays(ctx context.Context) (found []stray, ok bool) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil, false
+	}
+	before := make(map[string]string, len(s.byTicket)) // ticket -> place, of those whose place is known
+	for ticket, c := range s.byTicket {
+		if c.place != "" {
+			before[ticket] = c.place
+		}
+	}
+	s.mu.Unlock()
+	answer, err := s.run(ctx, s.scripts.mine, s.id)
+	if err != nil {
+		return nil, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, false
+	}
+	for f := (fields{answer}); len(f.rest) > 0; {
+		at, granted := stray{ticket: f.text(), place: f.text()}, f.text() == "1"
+		c, known := s.byTicket[at.ticket]
+		switch {
+		case !known || c.place != "" && c.place != at.place:
+			at.claimed = granted && s.claims.has(at.ticket)
+			found = append(found, at)
+		case granted:
+			c.tell()
+		}
+		if before[at.ticket] == at.place {
+			delete(before, at.ticket)
+		}
+	}
+	for ticket, place := range before {
+		// Redis does not know it: claiming will say so.
+		if c, ok := s.byTicket[ticket]; ok && c.place == place {
+			c.tell()
+		}
+	}
+	return found, true
 }
