@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/redis/rueidis"
+
 	"holdfast"
 )
 
@@ -90,28 +92,38 @@ func (s *Store) Extend(ctx context.Context, req holdfast.ExtendRequest) (holdfas
 	if err != nil {
 		return holdfast.Extension{}, err
 	}
+	extension, err := readExtension(answer, req.Tokens)
+	if err != nil {
+		return holdfast.Extension{}, err
+	}
+	extension.Exp = left(extension.Exp, sent)
+	s.counts.Extensions.Add(uint64(len(extension.Tokens)))
+	return extension, nil
+}
+
+// readExtension reads an answer of extend.lua, to a request with these tokens.
+func readExtension(answer []rueidis.RedisMessage, asked []holdfast.Token) (extension holdfast.Extension, err error) {
 	if len(answer) == 0 {
-		return holdfast.Extension{}, answerError(answer)
+		return extension, answerError(answer)
 	}
 	said, err := answer[0].AsInt64()
 	if err != nil {
-		return holdfast.Extension{}, answerError(answer)
+		return extension, answerError(answer)
 	}
-	extension := holdfast.Extension{Exp: left(time.Duration(said)*time.Millisecond, sent)}
-	if req.Tokens == nil {
+	extension.Exp = time.Duration(said) * time.Millisecond
+	if asked == nil {
 		for i := 1; i+1 < len(answer); i += 2 {
 			key, _ := answer[i].ToString()
 			version, err := answer[i+1].AsInt64()
 			if err != nil {
-				return holdfast.Extension{}, answerError(answer)
+				return extension, answerError(answer)
 			}
 			extension.Tokens = append(extension.Tokens, holdfast.Token{Key: key, Version: uint64(version)})
 		}
-		s.counts.Extensions.Add(uint64(len(extension.Tokens)))
 		return extension, nil
 	}
 	next := 1
-	for i, token := range req.Tokens {
+	for i, token := range asked {
 		extended := false
 		if next < len(answer) {
 			n, err := answer[next].AsInt64()
@@ -124,7 +136,6 @@ func (s *Store) Extend(ctx context.Context, req holdfast.ExtendRequest) (holdfas
 			extension.Lost = append(extension.Lost, token)
 		}
 	}
-	s.counts.Extensions.Add(uint64(len(extension.Tokens)))
 	return extension, nil
 }
 
