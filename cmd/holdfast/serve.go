@@ -140,16 +140,22 @@ func (c *serveCommand) Run() (err error) {
 
 	stop() // from here on, a signal does what it does by default
 	watching.Wait()
+	shutDown(log, server, store, context.Cause(ctx))
+	log.Info("stopped", "requests", handler.Stats().Count(), "up", time.Since(began).Round(time.Second).String())
+	return <-served
+}
+
+// shutDown sends away who stands in line, and lets the requests that run come to
+// their end.
+func shutDown(log *slog.Logger, server *api.Server, store *store, reason error) {
 	notify(log, notifyStopping)
-	logStopping(log, store, context.Cause(ctx))
+	logStopping(log, store, reason)
 	store.stop()
 	patience, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
 	if err := server.Shutdown(patience); err != nil {
 		log.Warn("requests were cut off", "error", err)
 	}
-	log.Info("stopped", "requests", handler.Stats().Count(), "up", time.Since(began).Round(time.Second).String())
-	return <-served
 }
 
 // handler gives what answers requests from the store, and adds its figures to
