@@ -11,7 +11,6 @@ import (
 	"github.com/alecthomas/kong"
 
 	"holdfast"
-	"holdfast/client"
 )
 
 // completeCommand answers the scripts of completionCommand: it prints what the
@@ -215,10 +214,6 @@ func keysOf(servers []string, prefix string) []string {
 	defer locks.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), completeWithin)
 	defer cancel()
-	return listKeys(ctx, locks, prefix)
-}
-
-func listKeys(ctx context.Context, locks *client.Client, prefix string) []string {
 	page, err := locks.List(ctx, holdfast.ListRequest{Prefix: prefix, Limit: completeMost})
 	if err != nil {
 		return nil // whoever completes a word wants no message
