@@ -188,11 +188,7 @@ func openTerminal(t *testing.T) (ours, theirs *os.File) {
 // port gives the free port that stands for one of the page.
 func (s *shell) port(shown string) string {
 	if s.ports[shown] == "" {
-		port, err := freeport.Get()
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		s.ports[shown] = strconv.Itoa(port)
+		s.ports[shown] = strconv.Itoa(freeport.Port(s.t))
 	}
 	return s.ports[shown]
 }

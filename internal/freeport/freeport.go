@@ -29,12 +29,18 @@ func Get() (port int, err error) {
 	return 0, err
 }
 
-// Address gives an address for a test with a port of Get.
-func Address(t testing.TB) string {
+// Port is Get for a test.
+func Port(t testing.TB) int {
 	t.Helper()
 	port, err := Get()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	return port
+}
+
+// Address gives an address for a test with such a port.
+func Address(t testing.TB) string {
+	t.Helper()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(Port(t)))
 }

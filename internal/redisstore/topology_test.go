@@ -14,6 +14,7 @@ import (
 
 	"holdfast"
 	"holdfast/internal/certs"
+	"holdfast/internal/freeport"
 	"holdfast/internal/redistest"
 	"holdfast/internal/servicetest"
 )
@@ -74,7 +75,7 @@ func nothingIsGrantedWhileTheSlotMoves(t *testing.T, nodes []*redistest.Server, 
 func TestTLS(t *testing.T) {
 	cert, key := certificate(t)
 	server := redistest.New(t, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", cert, "--tls-auth-clients", "no")
-	tls := redistest.FreePort(t)
+	tls := freeport.Port(t)
 	server.Args("--tls-port", fmt.Sprint(tls))
 	server.Start()
 	s := openOver(t, fmt.Sprintf("rediss://127.0.0.1:%d?skip_verify=true", tls))

@@ -53,7 +53,7 @@ func New(t testing.TB, args ...string) *Server {
 		t.Fatal("this test needs redis-server; install it with: apt-get install redis-server")
 	}
 	dir := t.TempDir()
-	s := &Server{t: t, dir: dir, Host: "127.0.0.1", Port: FreePort(t)}
+	s := &Server{t: t, dir: dir, Host: "127.0.0.1", Port: freeport.Port(t)}
 	s.args = append([]string{"--port", strconv.Itoa(s.Port)}, s.common()...)
 	s.args = append(append(s.args, "--save", "", "--appendonly", "no"), args...)
 	t.Cleanup(s.Kill)
@@ -91,7 +91,7 @@ func StartCluster(t testing.TB, nodes int) []*Server {
 	for range nodes {
 		s := New(t)
 		// The port of the bus is not far off by default, and may be taken.
-		s.Args("--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(FreePort(t)), "--cluster-node-timeout", "2000")
+		s.Args("--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(freeport.Port(t)), "--cluster-node-timeout", "2000")
 		s.Start()
 		servers = append(servers, s)
 		create = append(create, s.Addr())
@@ -113,16 +113,6 @@ func (s *Server) PID() int { return s.process.Process.Pid }
 
 // Args adds arguments before the server is started.
 func (s *Server) Args(args ...string) { s.args = append(s.args, args...) }
-
-// FreePort gives a TCP port that nobody listens on.
-func FreePort(t testing.TB) int {
-	t.Helper()
-	port, err := freeport.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
-}
 
 // Start starts the process, again if it was ended, and comes back when it
 // listens.
