@@ -30,7 +30,7 @@ const giveBackWithin = 5_000;
 interface Client {
   lock(keys: Keys, options: LockOptions): Promise<Answer<Grant>>;
   extend(body: object, call: Pick<Call, "signal" | "limit" | "patience">): Promise<Answer<Extension>>;
-  unlock(grant: Grant, options: CallOptions): Promise<Answer<{ unlocked: string[] }>>;
+  unlock(held: Pick<Hold, "uid" | "tokens">, options: CallOptions): Promise<Answer<{ unlocked: string[] }>>;
 }
 
 /**
@@ -159,7 +159,7 @@ export class Hold {
     const anew = !this.#asked;
     this.#asked = true;
     try {
-      const { body, first } = await this.#client.unlock({ uid: this.uid, tokens: [...this.tokens], exp: 0 }, options);
+      const { body, first } = await this.#client.unlock(this, options);
       // What cannot have run out, and is not unlocked by this, was released before.
       const gone = this.tokens.find(({ key }) => !body.unlocked.includes(key));
       if (gone && anew && first && this.#over?.code === "unlocked" && this.#left() > 0) this.#over = ended(gone.key);

@@ -184,7 +184,7 @@ export class Holdfast {
       {
         lock: (keys, options) => this.#lock(keys, options),
         extend: (body, call) => this.#asker.ask({ method: "POST", path: "extend", body: () => body, ...call }),
-        unlock: (grant, options) => this.#unlock(grant, options),
+        unlock: (held, options) => this.#unlock(held, options),
       },
       keys,
       options,
