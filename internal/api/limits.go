@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"sync"
 	"time"
@@ -172,7 +173,7 @@ func (l *countedListener) turnAway(c net.Conn, tooMany string) {
 			return
 		}
 		c.SetDeadline(time.Now().Add(time.Second))
-		c.Write(refusalOf(429, overLimit("connections: %s", tooMany)))
+		c.Write(refusalOf(http.StatusTooManyRequests, overLimit("connections: %s", tooMany)))
 		if closeWrite(c) == nil {
 			c.Read(make([]byte, 4<<10)) // closing with something unread would take the answer back
 		}
