@@ -11,6 +11,70 @@ import (
 	"holdfast"
 )
 
+func TestForceAsksForAReasonAndReleases(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	// Those with dots are what no browser sends in a path.
+	for _, key := range []string{"a/b", ".", "..", "../..", "%2e%2e", "a b?c#d&e=f", "ü/鍵/😀"} {
+		s.lock("stuck", "", key)
+	}
+	p := s.browse(desktop).live()
+	for _, key := range []string{"a/b", ".", "..", "../..", "%2e%2e", "a b?c#d&e=f", "ü/鍵/😀"} {
+		p.holds(key, "stuck")
+		p.js(row(key) + `.querySelector(".release").click()`)
+		p.shows("force", key, "Held by", "stuck", "nobody waits")
+		p.press(kb.Enter) // no reason yet
+		p.is(`document.getElementById("force").open`, "true")
+		p.press("stuck since noon: "+key[:1], kb.Enter)
+		p.is(`document.getElementById("force").open`, "false")
+		p.shows("toast", "Released")
+		p.gone(key)
+		p.shows("latest", "forced", "stuck since noon: ")
+	}
+	if len(p.requests("DELETE /locks?key=..&reason=stuck+since+noon")) != 1 {
+		t.Errorf("asked %q", p.requests("DELETE"))
+	}
+}
+
+// Whoever looks for words may look for too long.
+func TestForceShowsWhoHoldsTheLockByNow(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	unlock := s.lock("first", "", "k")
+	s.waits("second", "", "k")
+	p := s.browse(desktop).live()
+	p.lined("k", "second")
+	p.js(row("k") + `.querySelector(".release").click()`)
+	p.shows("force", "first", "1 request in line behind")
+	unlock()
+	p.shows("force", "second", "nobody waits")
+	s.store.Force(t.Context(), holdfast.ForceRequest{Key: "k"})
+	p.shows("force", "Held by nobody now")
+	p.press("too late", kb.Enter)
+	p.shows("toast", "Nobody held")
+}
+
+func TestForceSaysWhatWentWrong(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodDelete {
+				next.ServeHTTP(w, r)
+				return
+			}
+			refuse(w, http.StatusServiceUnavailable, `{"error":"unavailable","message":"no leader"}`)
+		})
+	})
+	s.lock("stuck", "", "k")
+	p := s.browse(desktop).live()
+	p.holds("k", "stuck")
+	p.js(row("k") + `.querySelector(".release").click()`)
+	p.press("why", kb.Enter)
+	p.shows("force-wrong", "Not released: no leader")
+	p.press(kb.Escape)
+	p.is(`document.getElementById("force").open`, "false")
+}
+
 // The next owner is not one of those that the list is asked for; it is the one
 // who would be released.
 func TestForceShowsWhoHoldsALockThatLeftTheList(t *testing.T) {
