@@ -61,16 +61,15 @@ func (a *authFile) edit(change func(*auth.File) error) (err error) {
 			os.Remove(beside)
 		}
 	}()
-	file, mode, err := new(auth.File), fs.FileMode(0o600), error(nil)
-	if info, there := os.Stat(path); there == nil {
+	file, mode := new(auth.File), fs.FileMode(0o600)
+	if info, err := os.Stat(path); err == nil {
 		mode = info.Mode().Perm()
-		if err = giveTo(next, info); err != nil {
+		if err := giveTo(next, info); err != nil {
 			return fmt.Errorf("--auth-file: it would not be its owner's any more: %w", err)
 		}
-		file, err = a.read()
-	}
-	if err != nil {
-		return err
+		if file, err = a.read(); err != nil {
+			return err
+		}
 	}
 	if err := change(file); err != nil {
 		return err
