@@ -62,7 +62,7 @@ func (d *door) attempt(ctx context.Context, call *call) (_ []byte, _ *trouble, i
 				return nil, nil, true
 			}
 		}
-		opened, err := d.open(ctx, s, call.grants)
+		opened, err := d.open(ctx, s, call)
 		if err != nil {
 			t := away(d.server, err)
 			t.OutcomeUnknown = false // it was not sent
@@ -81,7 +81,7 @@ func (d *door) attempt(ctx context.Context, call *call) (_ []byte, _ *trouble, i
 // Where there was none last, only who asks for a grant waits for the outcome: a
 // proxy may be silent about it for longer than it takes to lose a hold. But one
 // who would stand in line must know that the server itself is not silent.
-func (d *door) open(ctx context.Context, instead *stream, grants bool) (bool, error) {
+func (d *door) open(ctx context.Context, instead *stream, call *call) (bool, error) {
 	d.mu.Lock()
 	if d.stream.Load() != instead {
 		d.mu.Unlock()
@@ -99,14 +99,23 @@ func (d *door) open(ctx context.Context, instead *stream, grants bool) (bool, er
 		d.opening = o
 		go d.dial(dialling, o)
 	}
-	beside := d.pause > 0 && !grants
+	beside := d.pause > 0 && !call.grants
 	d.mu.Unlock()
 	if beside {
 		return false, nil
 	}
+	var enough <-chan time.Time
+	if by, ok := ctx.Deadline(); ok && call.keeps {
+		// No attempt to extend a hold hangs on this one connection alone.
+		timer := time.NewTimer(time.Until(by) / 2)
+		defer timer.Stop()
+		enough = timer.C
+	}
 	select {
 	case <-o.done:
 		return o.err == nil && d.stream.Load() != instead, o.err
+	case <-enough:
+		return false, nil
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}

@@ -40,11 +40,61 @@ func TestAHoldOutlastsAProxyThatIsSilentAboutTheStream(t *testing.T) {
 				for range 2000 {
 					time.Sleep(exp / 20)
 					w.live(held)
-					if left := held.Left(); left < exp/2 { // with a third of exp left, holdfast run ends its command
+					if left := held.Left(); left < exp/2 {
 						t.Fatalf("only %v left", left)
 					}
 				}
 			})
+		})
+	}
+}
+
+// stuck is silent about the next stream, though others get through: what spreads
+// connections over several servers gives this one to a server that is gone.
+type stuck struct {
+	http.RoundTripper
+	next atomic.Bool
+}
+
+func (s *stuck) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Path == "/stream" && s.next.Swap(false) {
+		return mute{}.RoundTrip(r)
+	}
+	return s.RoundTripper.RoundTrip(r)
+}
+
+func TestAHoldOutlastsAConnectionThatGetsStuck(t *testing.T) {
+	for _, exp := range []time.Duration{time.Second, 3 * time.Second, 10 * time.Second} {
+		within(t, func(t *testing.T, w *world) {
+			var mu sync.Mutex
+			var conns []net.Conn
+			transport := &http.Transport{}
+			transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+				conn, err := w.network.dial(ctx, network, address)
+				mu.Lock()
+				defer mu.Unlock()
+				conns = append(conns, conn)
+				return conn, err
+			}
+			t.Cleanup(transport.CloseIdleConnections)
+			proxy := &stuck{RoundTripper: transport}
+			w.client = connectWith(t, client.Options{Transport: proxy}, "one")
+			held := w.hold(client.Exp(exp))
+			synctest.Wait()
+			proxy.next.Store(true)
+			for _, conn := range conns {
+				conn.Close()
+			}
+			for range 100 {
+				time.Sleep(exp / 20)
+				w.live(held)
+				if left := held.Left(); left < 7*exp/30 { // when holdfast run ends its command
+					t.Fatalf("exp %v: only %v left", exp, left)
+				}
+			}
+			if proxy.next.Load() {
+				t.Error("no connection got stuck")
+			}
 		})
 	}
 }
