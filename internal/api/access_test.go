@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -345,5 +346,24 @@ func TestWhoIsRevokedMeanwhileIsAuditedByName(t *testing.T) {
 	s.ask("GET", "/backup", "", "Authorization", "Bearer "+token).is(200)
 	if by, _ := log.soon(t, "audit", 1)[0]["by"].(map[string]any); by["name"] != "ops" {
 		t.Errorf("by %v", by)
+	}
+}
+
+// What is in the way names machines that a stranger need not know of.
+func TestOnlyThoseWhoAreKnownHearWhyAServerIsNotReady(t *testing.T) {
+	inTheWay := map[string]error{
+		"not ready: dial tcp 10.0.0.9:6379": errors.New("dial tcp 10.0.0.9:6379"),
+		"Redis at 10.0.0.9 is out of reach": holdfast.Unavailable(nil, "Redis at 10.0.0.9 is out of reach"),
+	}
+	for why, err := range inTheWay {
+		l := newLodge(t)
+		l.let("known", "")
+		l.handler.options.Ready = func(context.Context) error { return err }
+		const stranger = "not ready: the log of the server says why"
+		l.ask("GET", "/readyz", "").refuses(503, "unavailable", stranger)
+		l.ask("GET", "/readyz", "", authorization("Bearer hf_wrong")).refuses(503, "unavailable", stranger)
+		l.ask("GET", "/readyz", "", authorization("Bearer "+l.tokens["known"])).refuses(503, "unavailable", why)
+		l.handler.options.Ready = nil
+		l.ask("GET", "/readyz", "").is(200)
 	}
 }

@@ -28,14 +28,21 @@ func (h *Handler) readyz(x *exchange) error {
 	}
 	if h.options.Ready != nil {
 		if err := h.options.Ready(x.request.Context()); err != nil {
-			return notReady(err)
+			return h.notReady(x, err)
 		}
 	}
 	x.out = append(x.out, `{"status":"ready"}`...)
 	return nil
 }
 
-func notReady(err error) error {
+// notReady is the refusal of a server that cannot serve. Why not may name machines
+// that a stranger does not know, such as the one of Redis.
+func (h *Handler) notReady(x *exchange, err error) error {
+	if h.options.Keyring != nil {
+		if _, unknown := h.recognize(x); unknown != nil {
+			return holdfast.Unavailable(err, "not ready: the log of the server says why")
+		}
+	}
 	if refusal, ok := errors.AsType[*holdfast.Error](err); ok && refusal.Code == holdfast.CodeUnavailable {
 		return refusal
 	}
