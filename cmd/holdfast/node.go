@@ -63,9 +63,10 @@ func (c *serveCommand) peerTLS(ctx context.Context, log *slog.Logger) (func() *t
 		if err != nil {
 			return nil, nil // which Node.Valid says
 		}
-		switch {
-		case certs.Loopback(host):
-		case c.PeerInsecure:
+		asks := c.AuthFile != "" || c.TLSClientCA != "" // clients who they are; this port asks nobody
+		switch here := certs.Loopback(host); {
+		case here && !asks:
+		case here, c.PeerInsecure:
 			log.Warn("insecure: whoever reaches the port for nodes may change everything", "address", host)
 		default:
 			return nil, usageError(fmt.Sprintf("--peer-addr (PEER_ADDR): whoever reaches %s could take part in the cluster: "+
