@@ -238,7 +238,7 @@ func severalKeys(c *scene) {
 				return err
 			}
 			for _, k := range some {
-				if err := resources[k].enter(uid, grant.Tokens[0].Version); err != nil {
+				if err := resources[k].enter(uid, c.granted(grant, fmt.Sprint("k", k))); err != nil {
 					return fmt.Errorf("key %d: %w", k, err)
 				}
 			}
@@ -337,7 +337,7 @@ func everything(c *scene) {
 				return w.err
 			}
 			for _, k := range alone {
-				if err := resources[k].enter(uid, w.grant.Tokens[0].Version); err != nil {
+				if err := resources[k].enter(uid, c.granted(w.grant, fmt.Sprint("k", k))); err != nil {
 					return err
 				}
 			}

@@ -153,6 +153,18 @@ func (c *scene) names(short ...string) []string {
 	return long
 }
 
+// granted is the version of the hold on a key that a grant tells of; 0 without
+// one. It may be older than the others, if the answer to an earlier request was
+// lost.
+func (c *scene) granted(grant holdfast.Grant, short string) uint64 {
+	for _, token := range grant.Tokens {
+		if token.Key == c.name(short) {
+			return token.Version
+		}
+	}
+	return 0
+}
+
 // short gives the name as the case wrote it.
 func (c *scene) short(name string) string { return strings.TrimPrefix(name, c.prefix) }
 
