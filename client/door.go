@@ -105,8 +105,9 @@ func (d *door) open(ctx context.Context, instead *stream, call *call) (bool, err
 		return false, nil
 	}
 	var enough <-chan time.Time
-	if by, ok := ctx.Deadline(); ok && call.keeps {
-		// No attempt to extend a hold hangs on this one connection alone.
+	if by, ok := ctx.Deadline(); ok && (call.keeps || call.gives) {
+		// To extend a hold, or to give it back, does not hang on this one
+		// connection alone.
 		timer := time.NewTimer(time.Until(by) / 2)
 		defer timer.Stop()
 		enough = timer.C

@@ -63,40 +63,59 @@ func (s *stuck) RoundTrip(r *http.Request) (*http.Response, error) {
 	return s.RoundTripper.RoundTrip(r)
 }
 
+// withStuck gives a hold of a client whose connections are closed, and the next
+// of which gets stuck.
+func withStuck(t *testing.T, exp time.Duration, run func(w *world, held *client.Held)) {
+	t.Helper()
+	within(t, func(t *testing.T, w *world) {
+		var mu sync.Mutex
+		var conns []net.Conn
+		transport := &http.Transport{}
+		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := w.network.dial(ctx, network, address)
+			mu.Lock()
+			defer mu.Unlock()
+			conns = append(conns, conn)
+			return conn, err
+		}
+		t.Cleanup(transport.CloseIdleConnections)
+		proxy := &stuck{RoundTripper: transport}
+		w.client = connectWith(t, client.Options{Transport: proxy}, "one")
+		held := w.hold(client.Exp(exp))
+		synctest.Wait()
+		proxy.next.Store(true)
+		for _, conn := range conns {
+			conn.Close()
+		}
+		run(w, held)
+		if proxy.next.Load() {
+			t.Error("no connection got stuck")
+		}
+	})
+}
+
 func TestAHoldOutlastsAConnectionThatGetsStuck(t *testing.T) {
 	for _, exp := range []time.Duration{time.Second, 3 * time.Second, 10 * time.Second} {
-		within(t, func(t *testing.T, w *world) {
-			var mu sync.Mutex
-			var conns []net.Conn
-			transport := &http.Transport{}
-			transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-				conn, err := w.network.dial(ctx, network, address)
-				mu.Lock()
-				defer mu.Unlock()
-				conns = append(conns, conn)
-				return conn, err
-			}
-			t.Cleanup(transport.CloseIdleConnections)
-			proxy := &stuck{RoundTripper: transport}
-			w.client = connectWith(t, client.Options{Transport: proxy}, "one")
-			held := w.hold(client.Exp(exp))
-			synctest.Wait()
-			proxy.next.Store(true)
-			for _, conn := range conns {
-				conn.Close()
-			}
+		withStuck(t, exp, func(w *world, held *client.Held) {
 			for range 100 {
 				time.Sleep(exp / 20)
 				w.live(held)
 				if left := held.Left(); left < 7*exp/30 { // when holdfast run ends its command
-					t.Fatalf("exp %v: only %v left", exp, left)
+					w.t.Fatalf("exp %v: only %v left", exp, left)
 				}
-			}
-			if proxy.next.Load() {
-				t.Error("no connection got stuck")
 			}
 		})
 	}
+}
+
+func TestAHoldIsGivenBackThoughAConnectionGetsStuck(t *testing.T) {
+	withStuck(t, time.Hour, func(w *world, held *client.Held) {
+		over, cancel := context.WithCancel(w.t.Context())
+		cancel()
+		if err := held.Unlock(over); err != nil || w.holder() != "" {
+			w.t.Errorf("unlock: %v; %q holds the key", err, w.holder())
+		}
+	})
 }
 
 // Who has closed a client does not do so again after the last Unlock: it would
