@@ -1,9 +1,16 @@
 package servicetest
 
+import (
+	"time"
+
+	"holdfast"
+)
+
 // Rule 4. Shared to exclusive is an upgrade: it waits until you are alone,
 // keeping the shared hold.
 var upgrade = []proof{
 	{"alone, it is granted at once, with a new version", upgradeAlone},
+	{"it keeps the longer life, and the note unless it brings another", upgradeKeeps},
 	{"beside others it waits until it is alone, keeping the shared hold", upgradeWaits},
 	{"refused, it keeps the shared hold", upgradeRefused},
 	{"in vain, it keeps the shared hold", upgradeInVain},
@@ -42,6 +49,23 @@ func upgradeAlone(c *scene) {
 	equal(c, "unlocked with the shared hold's version", c.giveBack("a", shared.Tokens...), nil)
 	c.unlock("a", "x")
 	c.free("x")
+}
+
+func upgradeKeeps(c *scene) {
+	c.note("first").exp(time.Hour).lock("a", "x shared", "y shared")
+	for _, upgrade := range []struct {
+		how       *scene
+		key, note string
+	}{
+		{c.exp(time.Minute), "x", "first"},
+		{c.exp(time.Minute).note("second"), "y", "second"},
+	} {
+		upgrade.how.lock("a", upgrade.key)
+		h := c.holder(upgrade.key, "a")
+		if h.Mode != holdfast.Exclusive || h.Exp <= time.Minute || h.Note != upgrade.note {
+			c.t.Errorf("%s was upgraded to %+v", upgrade.key, h)
+		}
+	}
 }
 
 func upgradeWaits(c *scene) {
