@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -142,7 +143,7 @@ const restoringFile = "restoring"
 // mustBeRestored refuses a directory into which a restore did not come to its end.
 func mustBeRestored(dir string) error {
 	switch _, err := os.Stat(filepath.Join(dir, restoringFile)); {
-	case errors.Is(err, os.ErrNotExist):
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOTDIR): // who makes it says why that cannot be
 		return nil
 	case err != nil:
 		return fmt.Errorf("the data directory cannot be read: %w", err)
