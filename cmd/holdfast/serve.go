@@ -111,7 +111,10 @@ func (c *serveCommand) Run() (err error) {
 	if err := c.checkExposure(listener.Addr()); err != nil {
 		return err
 	}
+	options := c.options(limits, keyring, log)
+	stopAnswering := answerMeanwhile(listener, secure, options, log)
 	store, err := c.openStore(ctx, log, c.apiURL(listener.Addr()))
+	stopAnswering()
 	if err != nil {
 		if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 			return nil // it was told to stop before there was a cluster to join
@@ -121,7 +124,7 @@ func (c *serveCommand) Run() (err error) {
 	defer func() { err = errors.Join(err, store.close()) }()
 	log.Info("listening", "url", c.scheme()+listener.Addr().String(), "store", store.name, "version", buildVersion())
 	c.warn(log, listener.Addr())
-	handler := c.handler(store, limits, keyring, log)
+	handler := handlerOf(store, options)
 	server := api.NewServer(handler)
 	served := make(chan error, 1)
 	go func() { served <- serveOn(server, listener, secure) }()
@@ -158,15 +161,21 @@ func shutDown(log *slog.Logger, server *api.Server, store *store, reason error) 
 	}
 }
 
-// handler gives what answers requests from the store, and adds its figures to
+// options are those of what answers requests, whatever the store.
+func (c *serveCommand) options(limits api.Limits, keyring *auth.Keyring, log *slog.Logger) api.Options {
+	return api.Options{
+		DefaultExp: time.Duration(c.DefaultExpiry), BindGrace: time.Duration(c.BindGrace),
+		Limits: limits, Keyring: keyring, Logger: log, AccessLog: c.AccessLog,
+	}
+}
+
+// handlerOf gives what answers requests from the store, and adds its figures to
 // those of the store.
-func (c *serveCommand) handler(store *store, limits api.Limits, keyring *auth.Keyring, log *slog.Logger) *api.Handler {
+func handlerOf(store *store, options api.Options) *api.Handler {
 	metrics := store.metrics()
-	handler := api.New(store.Service, api.Options{
-		DefaultExp: time.Duration(c.DefaultExpiry), BindGrace: time.Duration(c.BindGrace), Prompt: store.prompt,
-		Ready: store.ready, Backup: store.backup, Count: store.count, Cluster: store.cluster,
-		Limits: limits, Keyring: keyring, Metrics: metrics, Logger: log, AccessLog: c.AccessLog,
-	})
+	options.Prompt, options.Metrics = store.prompt, metrics
+	options.Ready, options.Backup, options.Count, options.Cluster = store.ready, store.backup, store.count, store.cluster
+	handler := api.New(store.Service, options)
 	metrics.Requests(handler.Stats)
 	return handler
 }

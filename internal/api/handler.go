@@ -61,6 +61,10 @@ type Options struct {
 	// Nil means slog.Default.
 	Logger *slog.Logger
 
+	// Starting says that there is no service yet. Whatever needs one is refused
+	// with CodeUnavailable.
+	Starting bool
+
 	// PassedOn says that requests come from other nodes, which have written
 	// down who asked.
 	PassedOn bool
@@ -115,6 +119,9 @@ func New(service holdfast.Service, options Options) *Handler {
 
 // errStopping is what those hear who stand in line when the server stops.
 var errStopping = holdfast.Unavailable(nil, "the server is stopping; ask again")
+
+// errStarting is what those hear who come before there is a service.
+var errStarting = holdfast.Unavailable(nil, "the server is starting; ask again")
 
 // Stop sends away everyone who stands in line, now and from now on, and closes
 // the connections of the stream when what they carry has been answered.
@@ -173,6 +180,9 @@ func (h *Handler) serve(x *exchange) error {
 	}
 	if err := h.admit(x, route.who); err != nil {
 		return err
+	}
+	if h.options.Starting && route.who != anybody {
+		return errStarting
 	}
 	if err := x.readQuery(route.query); err != nil {
 		return err

@@ -26,6 +26,9 @@ func (h *Handler) readyz(x *exchange) error {
 	if h.stopping.Err() != nil {
 		return context.Cause(h.stopping)
 	}
+	if h.options.Starting {
+		return errStarting
+	}
 	if h.options.Ready != nil {
 		if err := h.options.Ready(x.request.Context()); err != nil {
 			return h.notReady(x, err)
