@@ -38,7 +38,7 @@ release: ## build for all platforms, archives with checksums in dist
 # no other reason (go.dev/issue/75804, mended in Go 1.27).
 test: check needs test-typescript ## check the code and run all tests; installs what they need
 	@sh script/fuzz.sh 40000x
-	CGO_ENABLED=1 go test -race ./...
+	CGO_ENABLED=1 go test -race -timeout 20m ./...
 
 test-typescript: ## test clients/typescript; without node it is left out, save in CI
 	@sh script/test-typescript.sh
