@@ -167,7 +167,7 @@ func TestRulesWithPromtool(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, rule := range regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(document(t, "alerts.yml"), -1) {
-		if strings.Count(string(tested), "alertname: "+rule[1]) != 2 {
+		if strings.Count(string(tested), "alertname: "+rule[1]) < 2 {
 			t.Errorf("%s is not tested both ways", rule[1])
 		}
 	}
