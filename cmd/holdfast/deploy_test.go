@@ -213,6 +213,9 @@ func TestSystemdUnit(t *testing.T) {
 	if !strings.Contains(unit["RestrictAddressFamilies"][0], "AF_UNIX") {
 		t.Error("it could not tell systemd that it is ready")
 	}
+	if unit["ProcSubset"] != nil {
+		t.Error("it could not read in /proc/sys how many connections may wait to be taken, and let no more than 128")
+	}
 
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
 		t.Log("systemd-analyze is not here, so systemd has not been asked")
