@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	iofs "io/fs"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -13,7 +13,6 @@ import (
 
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
-	"github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/segment"
 
 	"holdfast/internal/stats"
@@ -89,7 +88,7 @@ func openDir(options Options) (_ storage, err error) {
 		}
 	}()
 	known := &meta{}
-	files := segments{segment.NewFiler(logDir, zeroed{fs.New()}), logDir}
+	files := segments{segment.NewFiler(logDir, zeroed{logFiles()}), logDir}
 	log, err := wal.Open(logDir, wal.WithMetaStore(known), wal.WithSegmentFiler(files), wal.WithLogger(raftLogger(options.Logger)))
 	if err != nil {
 		known.Close()
@@ -119,7 +118,7 @@ func openDir(options Options) (_ storage, err error) {
 // get from another node, and did not finish. Raft only passes over them, and each may
 // be as large as the whole state.
 func removeUnfinished(dir string) error {
-	left, err := iofs.Glob(os.DirFS(dir), "snapshots/*.tmp")
+	left, err := fs.Glob(os.DirFS(dir), "snapshots/*.tmp")
 	for _, name := range left {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, name)))
 	}

@@ -34,7 +34,11 @@ func (m *meta) Load(dir string) (state types.PersistentState, err error) {
 			err = fmt.Errorf("%s is damaged", metadb.FileName)
 		}
 	}()
-	if state, err = m.BoltMetaDB.Load(dir); err != nil || len(state.Segments) == 0 {
+	state, err = m.BoltMetaDB.Load(dir)
+	if !syncsDirs && errors.Is(err, fs.ErrPermission) {
+		state, err = m.BoltMetaDB.Load(dir) // it was made; only the directory could not be brought to disk
+	}
+	if err != nil || len(state.Segments) == 0 {
 		return state, err
 	}
 	newest := &state.Segments[len(state.Segments)-1]
