@@ -46,18 +46,17 @@ func (m *meta) Load(dir string) (state types.PersistentState, err error) {
 		return state, nil
 	}
 	name := filepath.Join(dir, segment.FileName(*newest))
-	b, err := readWritten(name)
+	all, rest, err := lookThrough(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return state, nil // it was about to be made
 	}
 	if err != nil {
 		return state, err
 	}
-	all := committed(b)
-	if goesOn(b, all.end) {
+	if goesOn(rest) {
 		return state, damagedBehind(name, all.end)
 	}
-	if m.torn = max(0, len(bytes.TrimRight(b, "\x00"))-all.end); m.torn > 0 {
+	if m.torn = len(bytes.TrimRight(rest, "\x00")); m.torn > 0 {
 		if err := blank(name, all.end, m.torn); err != nil {
 			return state, err
 		}

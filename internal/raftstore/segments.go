@@ -33,11 +33,11 @@ func (s segments) Create(info types.SegmentInfo) (types.SegmentWriter, error) {
 // would take what it finds there.
 func (s segments) Open(info types.SegmentInfo) (types.SegmentReader, error) {
 	name := filepath.Join(s.dir, segment.FileName(info))
-	b, err := readWritten(name)
+	all, _, err := lookThrough(name)
 	if err != nil {
 		return nil, err
 	}
-	if all := committed(b); all.index == 0 {
+	if all.index == 0 {
 		return nil, damagedBehind(name, all.end)
 	}
 	return s.SegmentFiler.Open(info)

@@ -1,10 +1,12 @@
 package raftstore
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"hash/crc32"
 	"io"
+	"math"
 	"os"
 )
 
@@ -21,19 +23,108 @@ const (
 	frameCommit = 3
 )
 
-// readWritten reads a segment as far as it has been written to: the rest, most
-// of it usually, is zeros that were there before.
-func readWritten(name string) ([]byte, error) {
+// writes are those at the beginning of a segment that are whole.
+type writes struct {
+	end     int // of the last one
+	entries int // in all of them
+	index   int // where the index begins that the last one has, since it has made the segment full; 0 if it has none
+}
+
+// lookThrough gives the writes of a segment that are whole, and what stands behind
+// them.
+func lookThrough(name string) (all writes, rest []byte, err error) {
 	file, err := os.Open(name)
 	if err != nil {
-		return nil, err
+		return all, nil, err
 	}
 	defer file.Close()
+	if all, err = committed(file); err != nil {
+		return all, nil, err
+	}
+	rest, err = readWritten(io.NewSectionReader(file, int64(all.end), math.MaxInt64-int64(all.end)))
+	return all, rest, err
+}
+
+// committed gives the writes of a segment before which all are whole. It keeps
+// little of the segment in memory.
+func committed(segment io.Reader) (all writes, err error) {
+	r := bufio.NewReaderSize(segment, 64<<10)
+	sum, at := uint32(0), 0
+	if sum, err = pass(r, sum, segmentHeader); err == nil {
+		at = segmentHeader
+	}
+	for err == nil {
+		var next writes
+		if next, err = write(r, sum); err != nil || next.end == 0 {
+			break
+		}
+		if next.index > 0 {
+			next.index += at
+		}
+		at += next.end
+		all = writes{end: at, entries: all.entries + next.entries, index: next.index}
+		sum = 0
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return all, err
+}
+
+// write gives the write that comes next, with places counted from its beginning:
+// none if it is not whole, and io.EOF if its end is missing. Sum is the checksum of
+// what belongs to it and stands before its first frame.
+func write(r *bufio.Reader, sum uint32) (w writes, err error) {
+	for at := 0; ; {
+		header, err := r.Peek(frameHeader)
+		if err != nil {
+			return writes{}, err
+		}
+		word := binary.LittleEndian.Uint32(header[4:])
+		switch binary.LittleEndian.Uint32(header) {
+		case frameCommit:
+			if sum != word {
+				return writes{}, nil
+			}
+			w.end = at + frameHeader
+			_, err = r.Discard(frameHeader)
+			return w, err
+		case frameEntry:
+			w.entries++
+		case frameIndex:
+			w.index = at + frameHeader
+		default:
+			return writes{}, nil
+		}
+		length := frameHeader + (int(word)+7)/8*8
+		if sum, err = pass(r, sum, length); err != nil {
+			return writes{}, err
+		}
+		at += length
+	}
+}
+
+// pass passes over some bytes, and adds them to a checksum.
+func pass(r *bufio.Reader, sum uint32, length int) (uint32, error) {
+	for length > 0 {
+		b, err := r.Peek(min(length, r.Size()))
+		if err != nil {
+			return 0, err
+		}
+		sum = crc32.Update(sum, castagnoli, b)
+		length -= len(b)
+		r.Discard(len(b))
+	}
+	return sum, nil
+}
+
+// readWritten reads on in a segment as far as it has been written to: the rest, most
+// of it usually, is zeros that were there before.
+func readWritten(segment io.Reader) (written []byte, err error) {
 	const piece = 1 << 20 // more than a write that was cut off leaves out
-	var written []byte
 	next, zeros := make([]byte, piece), make([]byte, piece)
 	for {
-		n, err := io.ReadFull(file, next)
+		n, err := io.ReadFull(segment, next)
 		if n > 0 && !bytes.Equal(next[:n], zeros[:n]) {
 			written = append(written, next[:n]...)
 			continue
@@ -45,57 +136,17 @@ func readWritten(name string) ([]byte, error) {
 	}
 }
 
-// writes are those at the beginning of a segment that are whole.
-type writes struct {
-	end     int // of the last one
-	entries int // in all of them
-	index   int // where the index begins that the last one has, since it has made the segment full; 0 if it has none
-}
-
-// committed gives the writes before which all are whole.
-func committed(segment []byte) writes {
-	var all writes
-	for at := min(segmentHeader, len(segment)); ; at = all.end {
-		next := write(segment, all.end, at)
-		if next.end == 0 {
-			return all
+// goesOn says whether there is a whole write in what stands behind those at the
+// beginning. It was not begun before the one ahead of it was on disk: so that one was
+// damaged later, and not cut off.
+func goesOn(rest []byte) bool {
+	r := bufio.NewReader(nil)
+	for at := frameHeader; at+frameHeader <= len(rest); at += frameHeader {
+		if kind := rest[at]; kind != frameEntry && kind != frameIndex {
+			continue
 		}
-		next.entries += all.entries
-		all = next
-	}
-}
-
-// write gives the write whose first frame stands at at, if it is whole. Its
-// checksum begins at from.
-func write(segment []byte, from, at int) writes {
-	var w writes
-	for at+frameHeader <= len(segment) {
-		word := binary.LittleEndian.Uint32(segment[at+4:])
-		switch binary.LittleEndian.Uint32(segment[at:]) {
-		case frameCommit:
-			if crc32.Checksum(segment[from:at], castagnoli) != word {
-				return writes{}
-			}
-			w.end = at + frameHeader
-			return w
-		case frameEntry:
-			w.entries++
-		case frameIndex:
-			w.index = at + frameHeader
-		default:
-			return writes{}
-		}
-		at += frameHeader + (int(word)+7)/8*8
-	}
-	return writes{}
-}
-
-// goesOn says whether there is a whole write behind those at the beginning. It was
-// not begun before the one ahead of it was on disk: so that one was damaged later,
-// and not cut off.
-func goesOn(segment []byte, end int) bool {
-	for at := end + frameHeader; at+frameHeader <= len(segment); at += frameHeader {
-		if kind := segment[at]; (kind == frameEntry || kind == frameIndex) && write(segment, at, at).end > 0 {
+		r.Reset(bytes.NewReader(rest[at:]))
+		if w, err := write(r, 0); err == nil && w.end > 0 {
 			return true
 		}
 	}
