@@ -81,7 +81,7 @@ func mayBegin(dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, metadb.FileName)); !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	for _, of := range []struct{ dir, names string }{{dir, "*.wal"}, {filepath.Dir(dir), "snapshots/*"}, {filepath.Dir(dir), identityFile}} {
+	for _, of := range []struct{ dir, names string }{{dir, "*.wal"}, {filepath.Dir(dir), "snapshots/*/meta.json"}, {filepath.Dir(dir), identityFile}} {
 		if left, err := fs.Glob(os.DirFS(of.dir), of.names); err != nil || len(left) > 0 {
 			return errors.Join(err, fmt.Errorf("%s is missing, though there was one", metadb.FileName))
 		}

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -91,13 +92,24 @@ func TestALogWithoutItsListOfFilesIsNotBegunAnew(t *testing.T) {
 	wantDamaged(t, dir, "no list of files")
 	segmentOf(t, dir) // is still there
 
-	open(t, filepath.Join(t.TempDir(), "[new"))
+	fresh := filepath.Join(t.TempDir(), "[new")
+	// Of a disk of their own for snapshots, which knows of none yet.
+	if err := os.MkdirAll(filepath.Join(fresh, "snapshots", "lost+found"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	open(t, fresh)
 
 	node := t.TempDir()
 	if err := (&identity{Cluster: "C", ID: "a", Founder: true}).write(node); err != nil {
 		t.Fatal(err)
 	}
 	wantDamaged(t, node, "only the identity of a node")
+
+	snapshot := t.TempDir()
+	if err := os.CopyFS(filepath.Join(snapshot, "snapshots", "1-2-3"), fstest.MapFS{"meta.json": {}}); err != nil {
+		t.Fatal(err)
+	}
+	wantDamaged(t, snapshot, "only a snapshot")
 }
 
 func TestAHoleBetweenSnapshotAndLogStopsTheStart(t *testing.T) {
