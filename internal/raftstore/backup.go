@@ -129,7 +129,7 @@ func Restore(ctx context.Context, backup io.Reader, options Options) error {
 	meta := &raft.SnapshotMeta{Version: raft.SnapshotVersionMax, Size: int64(raised.Len())}
 	err = s.raft.Restore(meta, &raised, 0)
 	if err = errors.Join(err, s.Close()); err == nil {
-		err = os.Remove(mark)
+		err = errors.Join(os.Remove(mark), syncDir(options.Dir)) // a mark that came back would stop a later start
 	}
 	if err != nil {
 		return fmt.Errorf("the backup cannot be restored: %w", err)
