@@ -136,6 +136,9 @@ type container struct {
 		Name          string
 		ContainerPort int `yaml:"containerPort"`
 	}
+	Lifecycle struct {
+		PreStop struct{ Sleep struct{ Seconds int } } `yaml:"preStop"`
+	}
 	StartupProbe, LivenessProbe, ReadinessProbe probe
 	VolumeMounts                                []struct {
 		Name      string
@@ -259,8 +262,12 @@ func TestKubernetes(t *testing.T) {
 	if c.LivenessProbe.HTTPGet.Path != "/healthz" || c.ReadinessProbe.HTTPGet.Path != "/readyz" {
 		t.Error("a node that is only not ready would be killed")
 	}
-	if grace := time.Duration(pod.Spec.TerminationGracePeriodSeconds) * time.Second; grace <= stopTime {
-		t.Errorf("is killed after %v, and stops within %v", grace, stopTime)
+	drained := time.Duration(c.Lifecycle.PreStop.Sleep.Seconds) * time.Second
+	if drained == 0 {
+		t.Error("stops while its service still sends requests to it")
+	}
+	if grace := time.Duration(pod.Spec.TerminationGracePeriodSeconds) * time.Second; grace <= drained+stopTime {
+		t.Errorf("is killed after %v, and stops within %v, %v after it was asked to", grace, stopTime, drained)
 	}
 	if user := pod.Spec.SecurityContext; !user.RunAsNonRoot || fmt.Sprintf("%d:%[1]d", user.RunAsUser) != readDockerfile(t).user {
 		t.Errorf("runs as %d, the image as %s", user.RunAsUser, readDockerfile(t).user)
