@@ -195,8 +195,9 @@ func (l Leading) RemoveNode(ctx context.Context, id string) error {
 }
 
 // canSpare refuses to remove a node without which there is no majority of the others:
-// they could not even take one in again. While there is none with it either, raft
-// removes nobody.
+// they could not even take one in again. Nor may one be removed while there is none
+// with it, as when they are slow to answer: raft would note the change, and never be
+// able to carry it out.
 func (s *Store) canSpare(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -223,8 +224,11 @@ func (s *Store) canSpare(ctx context.Context, id string) error {
 		}
 		return there > all/2
 	}
-	if majority(id) || !majority("") {
+	switch {
+	case majority(id):
 		return nil
+	case !majority(""):
+		return holdfast.Unavailable(nil, "too few nodes answer to remove one")
 	}
 	return holdfast.Invalid("id: without node %q too few would be left that answer; bring back those that are away, or remove them first", id)
 }

@@ -27,3 +27,15 @@ func TestNobodyIsRemovedWithoutWhomThereIsNoMajority(t *testing.T) {
 	}
 	lock(t, leader, holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("y"), Exp: time.Hour})
 }
+
+// While nobody answers, nobody can say who can be spared.
+func TestNobodyIsRemovedWhileTooFewAnswer(t *testing.T) {
+	nodes := cluster(t, "a", "b", "c")
+	leader, others := leaderOf(t, nodes)
+	for _, other := range others {
+		other.stop()
+	}
+	if err := leader.canSpare(t.Context(), others[0].options.Node.ID); holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
+		t.Errorf("removing one of two that are away: %v", err)
+	}
+}
