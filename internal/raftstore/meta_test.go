@@ -19,6 +19,8 @@ import (
 	"github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/segment"
+
+	"holdfast"
 )
 
 // wantDamaged wants a directory to be refused, with what to do.
@@ -61,6 +63,33 @@ func TestDamageAnywhereBeforeTheLastWriteStopsTheStart(t *testing.T) {
 	}
 	writeAt(t, name, whole[:64<<10])
 	open(t, dir)
+}
+
+// Whole blocks of a disk may be lost, and read as what has never been written.
+func TestALargeHoleInTheLogStopsTheStart(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	keys := make([]holdfast.Ask, 256)
+	for i := range keys {
+		keys[i].Key = fmt.Sprintf("%0512d", i)
+	}
+	for range 24 {
+		lock(t, s, holdfast.LockRequest{UID: "a", Keys: keys, Exp: time.Hour})
+		if _, err := s.Force(t.Context(), holdfast.ForceRequest{Key: keys[0].Key}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Close()
+	whole, err := os.ReadFile(segmentOf(t, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if written := len(bytes.TrimRight(whole, "\x00")); written < 3<<20 {
+		t.Fatalf("only %d bytes are written", written)
+	}
+	clear(whole[4<<10 : 5<<19])
+	writeAt(t, segmentOf(t, dir), whole)
+	wantDamaged(t, dir, "a hole")
 }
 
 // writeAt overwrites the beginning of a file.

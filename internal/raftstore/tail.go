@@ -121,18 +121,23 @@ func pass(r *bufio.Reader, sum uint32, length int) (uint32, error) {
 // readWritten reads on in a segment as far as it has been written to: the rest, most
 // of it usually, is zeros that were there before.
 func readWritten(segment io.Reader) (written []byte, err error) {
-	const piece = 1 << 20 // more than a write that was cut off leaves out
+	const piece = 1 << 20
 	next, zeros := make([]byte, piece), make([]byte, piece)
-	for {
+	for gap := 0; ; {
 		n, err := io.ReadFull(segment, next)
-		if n > 0 && !bytes.Equal(next[:n], zeros[:n]) {
-			written = append(written, next[:n]...)
-			continue
+		if bytes.Equal(next[:n], zeros[:n]) {
+			gap += n
+		} else {
+			written = append(append(written, make([]byte, gap)...), next[:n]...)
+			gap = 0
 		}
-		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		switch err {
+		case nil:
+		case io.EOF, io.ErrUnexpectedEOF:
+			return written, nil
+		default:
 			return nil, err
 		}
-		return written, nil
 	}
 }
 
