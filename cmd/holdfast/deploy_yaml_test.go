@@ -139,8 +139,8 @@ type container struct {
 	Lifecycle struct {
 		PreStop struct{ Sleep struct{ Seconds int } } `yaml:"preStop"`
 	}
-	StartupProbe, LivenessProbe, ReadinessProbe probe
-	VolumeMounts                                []struct {
+	LivenessProbe, ReadinessProbe probe
+	VolumeMounts                  []struct {
 		Name      string
 		MountPath string `yaml:"mountPath"`
 	} `yaml:"volumeMounts"`
@@ -157,12 +157,11 @@ func (c *container) UnmarshalYAML(node *yaml.Node) error {
 		return err
 	}
 	var probes struct {
-		Startup   probe `yaml:"startupProbe"`
 		Liveness  probe `yaml:"livenessProbe"`
 		Readiness probe `yaml:"readinessProbe"`
 	}
 	err := node.Decode(&probes)
-	c.StartupProbe, c.LivenessProbe, c.ReadinessProbe = probes.Startup, probes.Liveness, probes.Readiness
+	c.LivenessProbe, c.ReadinessProbe = probes.Liveness, probes.Readiness
 	return err
 }
 
@@ -253,7 +252,7 @@ func TestKubernetes(t *testing.T) {
 	if matched, ok := budget.Selector["matchLabels"].(map[string]any); !ok || budget.MaxUnavailable != 1 || matched["app"] != pod.Metadata.Labels["app"] {
 		t.Errorf("the budget is %+v", budget)
 	}
-	for _, p := range []probe{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {
+	for _, p := range []probe{c.LivenessProbe, c.ReadinessProbe} {
 		answersProbe(t, p.HTTPGet.Path)
 		if p.HTTPGet.Port != "http" {
 			t.Errorf("asks for %s on port %q", p.HTTPGet.Path, p.HTTPGet.Port)
