@@ -112,7 +112,7 @@ func (c *serveCommand) Run() (err error) {
 		return err
 	}
 	options := c.options(limits, keyring, log)
-	stopAnswering := answerMeanwhile(listener, secure, options, log)
+	stopAnswering := answerMeanwhile(listener, secure, options)
 	store, err := c.openStore(ctx, log, c.apiURL(listener.Addr()))
 	stopAnswering()
 	if err != nil {

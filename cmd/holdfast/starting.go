@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"log/slog"
 	"net"
 	"time"
 
@@ -14,7 +13,7 @@ import (
 // while to read, and a node may wait for a cluster to join: whoever looks after the
 // process shall see that it lives, and a client shall not wait here in vain. The
 // listener stays open when stop comes back.
-func answerMeanwhile(listener net.Listener, secure *tls.Config, options api.Options, log *slog.Logger) (stop func()) {
+func answerMeanwhile(listener net.Listener, secure *tls.Config, options api.Options) (stop func()) {
 	options.Starting = true
 	server := api.NewServer(api.New(nil, options))
 	ended := make(chan error, 1)
@@ -23,9 +22,7 @@ func answerMeanwhile(listener net.Listener, secure *tls.Config, options api.Opti
 		patience, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = server.Shutdown(patience) // whoever is cut off asks again
-		if err := <-ended; err != nil {
-			log.Warn("requests could not be answered during the start", "error", err)
-		}
+		<-ended // with an error that the service will have as well, if any
 		_ = listener.(*net.TCPListener).SetDeadline(time.Time{})
 	}
 }
