@@ -22,7 +22,7 @@ func answerMeanwhile(listener net.Listener, secure *tls.Config, options api.Opti
 		patience, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = server.Shutdown(patience) // whoever is cut off asks again
-		<-ended // with an error that the service will have as well, if any
+		<-ended                       // with an error that the service will have as well, if any
 		_ = listener.(*net.TCPListener).SetDeadline(time.Time{})
 	}
 }
