@@ -14,16 +14,16 @@ import (
 // process shall see that it lives, and a client shall not wait here in vain. The
 // listener stays open when stop comes back.
 func answerMeanwhile(listener net.Listener, secure *tls.Config, options api.Options) (stop func()) {
-	options.Starting = true
 	server := api.NewServer(api.New(nil, options))
+	lent := lent{listener.(*net.TCPListener)}
 	ended := make(chan error, 1)
-	go func() { ended <- serveOn(server, lent{listener.(*net.TCPListener)}, secure) }()
+	go func() { ended <- serveOn(server, lent, secure) }()
 	return func() {
 		patience, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = server.Shutdown(patience) // whoever is cut off asks again
 		<-ended                       // with an error that the service will have as well, if any
-		_ = listener.(*net.TCPListener).SetDeadline(time.Time{})
+		_ = lent.SetDeadline(time.Time{})
 	}
 }
 

@@ -61,10 +61,6 @@ type Options struct {
 	// Nil means slog.Default.
 	Logger *slog.Logger
 
-	// Starting says that there is no service yet. Whatever needs one is refused
-	// with CodeUnavailable.
-	Starting bool
-
 	// PassedOn says that requests come from other nodes, which have written
 	// down who asked.
 	PassedOn bool
@@ -100,14 +96,15 @@ type Handler struct {
 	ties    *ties
 }
 
-// New gives the handler of a service.
+// New gives the handler of a service. Nil says that there is none yet, since the
+// server is starting: whatever needs one is refused with CodeUnavailable.
 func New(service holdfast.Service, options Options) *Handler {
 	options.DefaultExp = cmp.Or(options.DefaultExp, holdfast.DefaultExp)
 	options.BindGrace = cmp.Or(options.BindGrace, DefaultBindGrace)
 	options.Logger = cmp.Or(options.Logger, slog.Default())
 	options.Limits.setDefaults()
 	ties := newTies(service, options)
-	if options.Keyring != nil {
+	if service != nil && options.Keyring != nil {
 		service = auth.Guard(service)
 	}
 	h := &Handler{service: service, options: options, ties: ties, tally: newTally()}
@@ -181,7 +178,7 @@ func (h *Handler) serve(x *exchange) error {
 	if err := h.admit(x, route.who); err != nil {
 		return err
 	}
-	if h.options.Starting && route.who != anybody {
+	if h.service == nil && route.who != anybody {
 		return errStarting
 	}
 	if err := x.readQuery(route.query); err != nil {

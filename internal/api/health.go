@@ -26,7 +26,7 @@ func (h *Handler) readyz(x *exchange) error {
 	if h.stopping.Err() != nil {
 		return context.Cause(h.stopping)
 	}
-	if h.options.Starting {
+	if h.service == nil {
 		return errStarting
 	}
 	if h.options.Ready != nil {

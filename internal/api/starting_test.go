@@ -9,7 +9,7 @@ import (
 // Before there is a service, a server says that it lives, and refuses whatever
 // needs one.
 func TestStarting(t *testing.T) {
-	s := openOver(t, nil, Options{Starting: true})
+	s := openOver(t, nil, Options{})
 	for _, route := range routes {
 		path := strings.NewReplacer("{key}", "x", "{id}", "a", "{file}", "main.js").Replace(route.path)
 		got := s.ask(route.method, path, "")
