@@ -3,6 +3,7 @@
 package seldom
 
 import (
+	"cmp"
 	"io"
 	"sync"
 	"time"
@@ -14,19 +15,15 @@ type Gate struct {
 	Every time.Duration
 
 	mu   sync.Mutex
-	last time.Time // when something passed; zero if nothing has
+	last time.Time // when something passed; long ago if nothing has
 }
 
 // Pass says whether something may pass now.
 func (g *Gate) Pass() bool {
-	every := g.Every
-	if every == 0 {
-		every = time.Second
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	if !g.last.IsZero() && now.Sub(g.last) < every {
+	if now.Sub(g.last) < cmp.Or(g.Every, time.Second) {
 		return false
 	}
 	g.last = now
