@@ -214,6 +214,22 @@ func segmentsIn(t *testing.T, dir string) int {
 	return len(names)
 }
 
+// harmFirst changes the first file of a log, whose last whole write ends at end.
+func harmFirst(t *testing.T, dir string, change func(b []byte, end int)) {
+	t.Helper()
+	names, _ := filepath.Glob(filepath.Join(dir, "*.wal"))
+	b, err := os.ReadFile(names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := committed(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(b, all.end)
+	writeAt(t, names[0], b)
+}
+
 // wantOn wants a log to go on behind its last entry, also when it is opened anew.
 func wantOn(t *testing.T, dir string, last uint64) {
 	t.Helper()
@@ -239,18 +255,7 @@ func TestALogGoesOnAfterACrashAsAFileWasFull(t *testing.T) {
 // The write with which the file was full is torn: its end is missing.
 func TestALogGoesOnAfterACrashAsAFileWasBeingFilled(t *testing.T) {
 	dir, last := full(t)
-	names, _ := filepath.Glob(filepath.Join(dir, "*.wal"))
-	b, err := os.ReadFile(names[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	all, err := committed(bytes.NewReader(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	end := all.end
-	clear(b[end-frameHeader : end])
-	writeAt(t, names[0], b)
+	harmFirst(t, dir, func(b []byte, end int) { clear(b[end-frameHeader : end]) })
 	wantOn(t, dir, last-1)
 }
 
@@ -291,18 +296,8 @@ func TestAFileThatIsFullIsNotReadIntoMemory(t *testing.T) {
 func TestADamagedFileThatIsFullStopsTheStart(t *testing.T) {
 	dir, last := full(t)
 	wantOn(t, dir, last)
-	names, _ := filepath.Glob(filepath.Join(dir, "*.wal"))
-	b, err := os.ReadFile(names[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	all, err := committed(bytes.NewReader(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	b[all.end-12] ^= 1 // in its last write
-	writeAt(t, names[0], b)
-	_, err = wal.Open(dir, wal.WithMetaStore(&meta{}), wal.WithSegmentFiler(segments{segment.NewFiler(dir, fs.New()), dir}))
+	harmFirst(t, dir, func(b []byte, end int) { b[end-12] ^= 1 }) // in its last write
+	_, err := wal.Open(dir, wal.WithMetaStore(&meta{}), wal.WithSegmentFiler(segments{segment.NewFiler(dir, fs.New()), dir}))
 	if err == nil || !strings.Contains(err.Error(), "is damaged behind byte") {
 		t.Errorf("opened: %v", err)
 	}
