@@ -154,7 +154,7 @@ func TestAnUnexpectedFailureIsUnavailableAndLogged(t *testing.T) {
 				if answer.header.Get("Retry-After") != "1" {
 					t.Error("no Retry-After")
 				}
-				if said := log.take(); !strings.Contains(said, "secret: disk on fire") || !strings.Contains(said, call.path) {
+				if said := log.Take(); !strings.Contains(said, "secret: disk on fire") || !strings.Contains(said, call.path) {
 					t.Errorf("logged %s", said)
 				}
 			}

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,43 +13,24 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"holdfast"
+	"holdfast/internal/logtest"
 )
 
 // logged is a log that a test can read.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(line []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(line)
-}
+type logged struct{ logtest.Log }
 
 func (l *logged) logger() *slog.Logger { return slog.New(slog.NewJSONHandler(l, nil)) }
-
-// take gives what was logged since it was called last.
-func (l *logged) take() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	defer l.text.Reset()
-	return l.text.String()
-}
 
 // lines gives the lines with this message.
 func (l *logged) lines(t testing.TB, message string) (found []map[string]any) {
 	t.Helper()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for line := range bytes.Lines(l.text.Bytes()) {
+	for line := range strings.Lines(l.String()) {
 		var fields map[string]any
-		if err := json.Unmarshal(line, &fields); err != nil {
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
 			t.Fatalf("%v: %s", err, line)
 		}
 		if fields["msg"] == message {
@@ -112,7 +92,7 @@ func TestAccessLog(t *testing.T) {
 			t.Errorf("from %v", line["remote"])
 		}
 	}
-	if strings.Contains(log.text.String(), "secret") {
+	if strings.Contains(log.String(), "secret") {
 		t.Error("a key stands in the log")
 	}
 }
@@ -137,8 +117,8 @@ func TestNoAccessLogUnlessAsked(t *testing.T) {
 	s.lock("u", "a")
 	s.ask("GET", "/nowhere", "").is(404)
 	s.stop()
-	if log.text.Len() > 0 {
-		t.Errorf("logged: %s", log.text.String())
+	if log.String() != "" {
+		t.Errorf("logged: %s", log.String())
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -19,6 +18,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"holdfast"
+	"holdfast/internal/logtest"
 )
 
 // made gives a data directory with n holds in it, each of an entry of its own,
@@ -98,24 +98,6 @@ func TestATornTailIsCut(t *testing.T) {
 	}
 }
 
-// said is a log that can be read while it is written to.
-type said struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (s *said) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(b)
-}
-
-func (s *said) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
-}
-
 // tornLog is a data directory whose log a crash has torn.
 type tornLog struct {
 	dir, name string
@@ -138,7 +120,7 @@ func (l tornLog) check(t *testing.T, what string, data []byte) {
 	if err := errors.Join(os.WriteFile(name, data, 0o600), os.Truncate(name, l.size)); err != nil {
 		t.Fatal(err)
 	}
-	var said said
+	var said logtest.Log
 	s, err := Open(t.Context(), Options{Dir: to, Logger: slog.New(slog.NewTextHandler(&said, nil))})
 	if err != nil {
 		t.Fatalf("without %s: %v", what, err)
@@ -161,7 +143,7 @@ func (l tornLog) check(t *testing.T, what string, data []byte) {
 
 func TestAWholeLogIsNotCalledTorn(t *testing.T) {
 	dir, _ := made(t, 5)
-	var said said
+	var said logtest.Log
 	s, err := Open(t.Context(), Options{Dir: dir, Logger: slog.New(slog.NewTextHandler(&said, nil))})
 	if err != nil {
 		t.Fatal(err)

@@ -16,12 +16,13 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/internal/logtest"
 	"holdfast/internal/redistest"
 )
 
 func TestServesBeforeRedisIsThere(t *testing.T) {
 	server := redistest.New(t)
-	var log lines
+	var log logtest.Log
 	options := quick(server.URL())
 	options.Log = slog.New(slog.NewTextHandler(&log, nil))
 	s, err := New(t.Context(), options)
@@ -35,13 +36,13 @@ func TestServesBeforeRedisIsThere(t *testing.T) {
 	if e := unavailable(t, s); e.OutcomeUnknown || !strings.Contains(e.Message, "cannot be reached") {
 		t.Fatalf("answer: %+v", e)
 	}
-	if !log.has("cannot be used") || !log.has("connection refused") {
-		t.Fatalf("log: %s", &log.text)
+	if !strings.Contains(log.String(), "cannot be used") || !strings.Contains(log.String(), "connection refused") {
+		t.Fatalf("log: %s", &log)
 	}
 	server.Start()
 	redistest.Eventually(t, "the store is ready", func() bool { return s.Ready(t.Context()) == nil })
 	unlock(t, s, "a", lock(t, s, "a", "x", time.Minute))
-	if !log.has("Redis is there") {
+	if !strings.Contains(log.String(), "Redis is there") {
 		t.Fatal("not a word in the log when Redis is there")
 	}
 }

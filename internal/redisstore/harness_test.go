@@ -1,11 +1,9 @@
 package redisstore
 
 import (
-	"bytes"
 	"errors"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -139,24 +137,6 @@ func (s *Store) vanish() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.trouble = errNotTried
-}
-
-// lines is a log that a test can read.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) has(text string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Contains(l.text.String(), text)
 }
 
 // slowly passes connections on to a server, what is asked so much later, and
