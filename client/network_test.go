@@ -13,13 +13,14 @@ import (
 
 	"holdfast"
 	"holdfast/client"
+	"holdfast/internal/memnet"
 )
 
 // network carries connections within the process, so that a client and its
 // servers can live in virtual time. It can be cut, and slow.
 type network struct {
 	mu        sync.Mutex
-	listeners map[string]*listener
+	listeners map[string]*memnet.Listener
 	cut       bool
 	held      chan struct{} // nil, or what clients write waits for it
 	delay     time.Duration // of answers
@@ -27,12 +28,12 @@ type network struct {
 	count     int           // connections made
 }
 
-func newNetwork() *network { return &network{listeners: map[string]*listener{}} }
+func newNetwork() *network { return &network{listeners: map[string]*memnet.Listener{}} }
 
 // serve starts a server with this name.
 func (n *network) serve(t *testing.T, host string, service holdfast.Service) {
 	t.Helper()
-	l := &listener{network: n, host: host, coming: make(chan net.Conn), closed: make(chan struct{})}
+	l := memnet.Listen(host)
 	n.mu.Lock()
 	n.listeners[host+":80"] = l
 	n.mu.Unlock()
@@ -56,26 +57,18 @@ func (n *network) dial(ctx context.Context, _, address string) (net.Conn, error)
 	n.mu.Lock()
 	l := n.listeners[address]
 	n.mu.Unlock()
-	refused := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
 	if l == nil {
-		return nil, refused
+		return nil, memnet.ErrRefused
 	}
-	fromClient, toServer := net.Pipe()
-	fromServer, toClient := net.Pipe()
+	atClient, atServer := memnet.Pipe()
 	n.mu.Lock()
 	n.count++
 	count := n.count
 	n.mu.Unlock()
-	near := &wire{network: n, count: count, in: fromServer, out: toServer}
-	far := &wire{network: n, count: count, in: fromClient, out: toClient, answers: true}
-	select {
-	case l.coming <- far:
-	case <-l.closed:
-		return nil, refused
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := l.Deliver(ctx, &wire{Conn: atServer, network: n, count: count, answers: true}); err != nil {
+		return nil, err
 	}
-	return near, nil
+	return &wire{Conn: atClient, network: n, count: count}, nil
 }
 
 // setCut decides whether what is written arrives. Nobody is told.
@@ -130,40 +123,11 @@ func (n *network) answersTake() time.Duration {
 	return n.delay
 }
 
-type listener struct {
-	network *network
-	host    string
-	coming  chan net.Conn
-	once    sync.Once
-	closed  chan struct{}
-}
-
-func (l *listener) Accept() (net.Conn, error) {
-	select {
-	case conn := <-l.coming:
-		return conn, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *listener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-func (l *listener) Addr() net.Addr { return name(l.host) }
-
-type name string
-
-func (n name) Network() string { return "test" }
-func (n name) String() string  { return string(n) }
-
-// wire is one end of a connection, each side of which can be closed.
+// wire is one end of a connection.
 type wire struct {
+	*memnet.Conn
 	network *network
-	count   int // which connection of the network it is
-	in, out net.Conn
+	count   int  // which connection of the network it is
 	answers bool // what is written here is what a server says
 
 	deadline atomic.Pointer[time.Time] // for writing
@@ -174,8 +138,6 @@ func (w *wire) isCut() bool {
 	defer w.network.mu.Unlock()
 	return w.network.cut || w.count <= w.network.severed
 }
-
-func (w *wire) Read(p []byte) (int, error) { return w.in.Read(p) }
 
 func (w *wire) Write(p []byte) (int, error) {
 	if by := w.deadline.Load(); by != nil && !by.IsZero() && time.Until(*by) <= 0 {
@@ -189,24 +151,21 @@ func (w *wire) Write(p []byte) (int, error) {
 	if w.isCut() {
 		return len(p), nil
 	}
-	return w.out.Write(p)
+	return w.Conn.Write(p)
 }
 
 func (w *wire) CloseWrite() error {
 	if w.isCut() {
 		return nil
 	}
-	return w.out.Close()
+	return w.Conn.CloseWrite()
 }
 
-func (w *wire) Close() error                      { return errors.Join(w.in.Close(), w.out.Close()) }
-func (w *wire) LocalAddr() net.Addr               { return name("local") }
-func (w *wire) RemoteAddr() net.Addr              { return name("remote") }
-func (w *wire) SetReadDeadline(t time.Time) error { return w.in.SetReadDeadline(t) }
 func (w *wire) SetWriteDeadline(t time.Time) error {
 	w.deadline.Store(&t)
-	return w.out.SetWriteDeadline(t)
+	return w.Conn.SetWriteDeadline(t)
 }
+
 func (w *wire) SetDeadline(t time.Time) error {
 	return errors.Join(w.SetReadDeadline(t), w.SetWriteDeadline(t))
 }
