@@ -143,7 +143,7 @@ var (
 	aWord          = regexp.MustCompile(`'[^']*'|\S+`)
 	endOfCall      = regexp.MustCompile(` -- | [|>&] | && |[;…#]|\$\(`)
 	aTest          = regexp.MustCompile(`^((?:Test|Fuzz|Benchmark)[A-Z]\w*)(…?)$`)
-	aFile          = regexp.MustCompile(`^(?:cmd|client|clients|deploy|docs|fence|internal|script)/[\w./-]+$`)
+	aFile          = regexp.MustCompile(`^(?:cmd|client|clients|deploy|docs|fence|holdfasttest|internal|script)/[\w./-]+$`)
 	testFunc       = regexp.MustCompile(`\nfunc ((?:Test|Fuzz|Benchmark|Example)\w*)\(`)
 )
 

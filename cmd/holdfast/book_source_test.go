@@ -30,7 +30,8 @@ func book(t *testing.T) []*page {
 // compiled, most of them in an Example, which is run as well.
 func TestGoIsCompiled(t *testing.T) {
 	var sources []string
-	for _, path := range []string{"../../client/example_test.go", "../../fence/example_test.go", "../../docs/example_test.go"} {
+	for _, path := range []string{"../../client/example_test.go", "../../fence/example_test.go", "../../holdfasttest/example_test.go",
+		"../../docs/example_test.go"} {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
