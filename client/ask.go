@@ -150,7 +150,8 @@ func (t *trial) failed(trouble *trouble, began instant) {
 // the next round would be beyond all patience.
 func (t *trial) rest() (_ time.Duration, hopeless bool) {
 	t.pause = longer(t.pause)
-	rest := max(t.pause/2, t.after) + rand.N(t.pause/2)
+	rest := max(t.pause/2, t.after)
+	rest += rand.N(max(t.pause, t.after) / 2)
 	t.after = 0
 	return rest, t.began.since()+rest > t.patience
 }
