@@ -33,7 +33,9 @@ var (
 const (
 	// A hold is extended when a third of its exp has passed. An attempt may
 	// take a fifth of exp and the pause after it a thirtieth, so that two may
-	// fail before the third must not.
+	// fail before the third must not. With five servers or more, which are
+	// there so that several may die at once, attempts are that much shorter:
+	// a live server is asked before two thirds have passed.
 	renewals = 3
 	attempts = 5
 	pauses   = 30
@@ -302,7 +304,7 @@ func (h *Held) part(of time.Duration) time.Duration {
 // extend asks for a new life. It says whether that has been settled.
 func (h *Held) extend(ctx context.Context) bool {
 	began := now()
-	ctx, cancel := context.WithTimeoutCause(ctx, h.part(attempts), errNoAnswer)
+	ctx, cancel := context.WithTimeoutCause(ctx, h.part(attempts*h.client.mayDie()), errNoAnswer)
 	defer cancel()
 	extension, grace, err := h.client.extend(ctx, holdfast.ExtendRequest{UID: h.uid, Tokens: h.tokens, Exp: h.exp}, h.bind)
 	h.mu.Lock()
@@ -322,6 +324,10 @@ func (h *Held) extend(ctx context.Context) bool {
 	}
 	return true
 }
+
+// mayDie is how many servers may be silent while the others serve; with too few
+// for that, one.
+func (c *Client) mayDie() time.Duration { return time.Duration(max(1, (len(c.servers)-1)/2)) }
 
 var errNoAnswer = errors.New("no server answers")
 
