@@ -512,7 +512,9 @@ func TestTheJSONOfAnotherServiceIsNoAnswer(t *testing.T) {
 			_, err := c.Force(ctx, holdfast.ForceRequest{Key: "x"})
 			return err
 		},
-		"cluster": func(ctx context.Context, c *client.Client) error { _, err := c.Cluster(ctx); return err },
+		"cluster":   func(ctx context.Context, c *client.Client) error { _, err := c.Cluster(ctx); return err },
+		"remove":    func(ctx context.Context, c *client.Client) error { return c.RemoveNode(ctx, "n1", "") },
+		"step down": func(ctx context.Context, c *client.Client) error { return c.StepDown(ctx, "") },
 	} {
 		for _, body := range []string{`{}`, `null`, `{"status":"UP"}`} {
 			t.Run(name+" "+body, func(t *testing.T) {

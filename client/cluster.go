@@ -26,14 +26,13 @@ func (c *Client) RemoveNode(ctx context.Context, id, reason string) error {
 	if err := holdfast.ValidReason(reason); err != nil {
 		return err
 	}
-	_, err := c.ask(ctx, &call{
+	return c.change(ctx, &call{
 		method:  http.MethodDelete,
 		path:    "cluster/nodes/" + id,
 		escaped: "cluster/nodes/" + segment(id),
 		query:   because(reason),
 		once:    true,
 	})
-	return err
 }
 
 // StepDown lets another node of the cluster lead. The reason is for the
@@ -42,7 +41,16 @@ func (c *Client) StepDown(ctx context.Context, reason string) error {
 	if err := holdfast.ValidReason(reason); err != nil {
 		return err
 	}
-	_, err := c.ask(ctx, &call{method: http.MethodPost, path: "cluster/step-down", query: because(reason), once: true})
+	return c.change(ctx, &call{method: http.MethodPost, path: "cluster/step-down", query: because(reason), once: true})
+}
+
+// change puts a call to a node of a cluster, which answers with what the cluster
+// is then.
+func (c *Client) change(ctx context.Context, call *call) error {
+	body, err := c.ask(ctx, call)
+	if err == nil {
+		_, err = wire.ReadCluster(body)
+	}
 	return err
 }
 

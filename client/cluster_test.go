@@ -23,7 +23,7 @@ func TestReasonsAreSent(t *testing.T) {
 		},
 	} {
 		full := strings.Repeat("r", holdfast.MaxNote)
-		follow(t, "a", []line{{status: 200, body: "{}"}}, func(t *testing.T, c *client.Client, s *script) {
+		follow(t, "a", []line{{status: 200, body: `{"id":"n1"}`}}, func(t *testing.T, c *client.Client, s *script) {
 			for _, bad := range []string{full + "r", "\xff"} {
 				if err := ask(t.Context(), c, bad); holdfast.ErrorCode(err) != holdfast.CodeInvalid || len(s.sent) > 0 {
 					t.Errorf("%s because %.9q: %v; sent %v", want, bad, err, s.sent)
