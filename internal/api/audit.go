@@ -52,6 +52,9 @@ func (h *Handler) auditForce(x *exchange, req holdfast.ForceRequest, released []
 		return
 	}
 	const shown = 32 // of a key that very many share
+	if released == nil {
+		released = []holdfast.Released{} // an array in JSON, too
+	}
 	h.audit(x, "force",
 		slog.String("key", req.Key),
 		slog.String("reason", req.Reason),

@@ -175,7 +175,7 @@ func TestForcedReleaseIsAudited(t *testing.T) {
 	// What changes nothing for certain needs no line.
 	s.ask("DELETE", "/locks/a?why=x", "").is(400)
 	s.ask("DELETE", "/locks/b", "").is(200)
-	if got := picked(log.soon(t, "audit", 2)[1], "key", "holds"); got != "b 0" {
+	if got := picked(log.soon(t, "audit", 2)[1], "key", "holds", "released"); got != "b 0 []" {
 		t.Errorf("got %s", got)
 	}
 }
