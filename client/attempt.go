@@ -67,28 +67,55 @@ func (c *Client) request(ctx context.Context, server *url.URL, call *call) ([]by
 		bye = new(goodbye)
 		ctx = bye.instead(ctx)
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	late := time.AfterFunc(limit, func() { cancel(context.DeadlineExceeded) })
+	defer late.Stop()
 	if bye != nil {
-		defer bye.watch(cancel)()
+		defer bye.watch(func() { cancel(nil) })()
 	}
 
 	response, err := c.transport.RoundTrip(newRequest(ctx, server, c.header, call, body))
 	if err != nil {
-		if call.keeps && ctx.Err() == context.DeadlineExceeded {
+		err = inTime(ctx, err)
+		if call.keeps && errors.Is(err, context.DeadlineExceeded) {
 			c.closeIdle() // what lies idle may be as silent: the next attempts have no time to find that out
 		}
 		return nil, away(server, err)
 	}
 	defer response.Body.Close()
+	response.Body = arriving{response.Body, late}
 	answer, err := read(response, bye != nil && bye.answered())
 	if err != nil {
-		return nil, away(server, err)
+		return nil, away(server, inTime(ctx, err))
 	}
 	if response.StatusCode == http.StatusOK {
 		return answer, nil
 	}
 	return nil, refusedBy(server, response, answer)
+}
+
+// arriving is the body of an answer. It may take as long as it needs, if it does
+// not come to a halt: it may be large, and the link slow.
+type arriving struct {
+	io.ReadCloser
+	late *time.Timer
+}
+
+func (a arriving) Read(p []byte) (int, error) {
+	n, err := a.ReadCloser.Read(p)
+	if n > 0 {
+		a.late.Reset(answerWithin)
+	}
+	return n, err
+}
+
+// inTime is err, or that nothing came in time, if that is behind it.
+func inTime(ctx context.Context, err error) error {
+	if ctx.Err() == context.DeadlineExceeded || context.Cause(ctx) == context.DeadlineExceeded {
+		return context.DeadlineExceeded
+	}
+	return err
 }
 
 // ping asks a server for nothing but an answer. Else one that hangs would be

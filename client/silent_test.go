@@ -1,12 +1,16 @@
 package client_test
 
 import (
+	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"holdfast"
 	"holdfast/client"
 )
 
@@ -42,6 +46,44 @@ func TestAHoldOutlastsAMinorityThatFallsSilent(t *testing.T) {
 				}
 			}
 			w.live(held)
+		})
+	}
+}
+
+// A large answer over a slow link takes longer than a server may be silent.
+func TestAnAnswerMayTakeAsLongAsItNeedsToArrive(t *testing.T) {
+	for name, test := range map[string]struct {
+		pause time.Duration // behind each byte
+		fails bool
+	}{"slow": {pause: time.Second}, "at a halt": {pause: time.Hour, fails: true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				reach := roundTrip(func(r *http.Request) (*http.Response, error) {
+					body, text := io.Pipe()
+					go func() {
+						for _, b := range []byte(`{"locks":[]}`) {
+							text.Write([]byte{b})
+							select {
+							case <-time.After(test.pause):
+							case <-r.Context().Done():
+								text.CloseWithError(r.Context().Err())
+								return
+							}
+						}
+						text.Close()
+					}()
+					return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: body}, nil
+				})
+				c := connectWith(t, client.Options{Transport: reach, Patience: -1}, "a")
+				began := time.Now()
+				_, err := c.List(t.Context(), holdfast.ListRequest{})
+				if (err != nil) != test.fails || time.Since(began) > 20*time.Second {
+					t.Errorf("%v after %v", err, time.Since(began))
+				}
+				if err != nil && !strings.Contains(err.Error(), "it takes too long") {
+					t.Error(err)
+				}
+			})
 		})
 	}
 }
