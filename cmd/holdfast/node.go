@@ -27,19 +27,6 @@ type nodeSettings struct {
 	ElectionTimeout time.Duration `group:"cluster" default:"500ms" placeholder:"DURATION" variable:"ELECTION_TIMEOUT" help:"After how long without a word from its leader the cluster elects another one; without it 500ms."`
 }
 
-// given names a setting that makes a node of a server; "" if there is none.
-func (n *nodeSettings) given() string {
-	switch {
-	case n.NodeID != "":
-		return "--node-id (NODE_ID)"
-	case n.PeerAddr != "":
-		return "--peer-addr (PEER_ADDR)"
-	case n.Join != "":
-		return "--join (JOIN)"
-	}
-	return ""
-}
-
 // peerSettings secure what the nodes of a cluster say to each other, and let a
 // node in that joins.
 type peerSettings struct {
@@ -97,13 +84,34 @@ func (c *serveCommand) joining() (*client.Client, error) {
 	return join, nil
 }
 
+// given names a setting that only a node of a cluster has; "" if there is none.
+func (c *serveCommand) given() string {
+	switch {
+	case c.NodeID != "":
+		return "--node-id (NODE_ID)"
+	case c.PeerAddr != "":
+		return "--peer-addr (PEER_ADDR)"
+	case c.PeerListen != "":
+		return "--peer-listen (PEER_LISTEN)"
+	case c.Join != "":
+		return "--join (JOIN)"
+	case c.PeerCert != "":
+		return "--peer-cert (PEER_CERT)"
+	case c.PeerKey != "":
+		return "--peer-key (PEER_KEY)"
+	case c.PeerCA != "":
+		return "--peer-ca (PEER_CA)"
+	}
+	return ""
+}
+
 // node gives the node that the settings describe; nil if they do not.
 func (c *serveCommand) node(ctx context.Context, url string, log *slog.Logger) (*raftstore.Node, error) {
 	switch {
 	case c.given() == "":
 		return nil, nil
 	case c.NodeID == "":
-		return nil, usageError("--node-id (NODE_ID): a node of a cluster needs a name")
+		return nil, usageError("--node-id (NODE_ID): a node of a cluster needs a name, and only a node has " + c.given())
 	case c.PeerAddr == "":
 		return nil, usageError("--peer-addr (PEER_ADDR): a node of a cluster needs a host and a port for the other nodes")
 	case c.ElectionTimeout < 50*time.Millisecond || c.ElectionTimeout > time.Minute:

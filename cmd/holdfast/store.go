@@ -47,7 +47,7 @@ type store struct {
 // another one. url is where it will be served.
 func (c *serveCommand) openStore(ctx context.Context, log *slog.Logger, url string) (*store, error) {
 	redis := c.RedisHost != "" || c.RedisPort != 0 || c.RedisURL != "" || c.RedisPrefix != ""
-	if node := c.nodeSettings.given(); node != "" && (c.NoRedis || redis) {
+	if node := c.given(); node != "" && (c.NoRedis || redis) {
 		return nil, usageError(node + ": only servers that keep their state on disk are nodes of a cluster")
 	}
 	switch {
