@@ -134,10 +134,14 @@ func (c *tokenNewCommand) Run() error {
 		}
 		return nil
 	})
-	if err == nil && token != "" {
-		_, err = fmt.Println(token)
+	if err != nil || token == "" {
+		return err
 	}
-	return err
+	if _, err := fmt.Println(token); err != nil {
+		// Nobody can use it, and the name is to be had again.
+		return errors.Join(err, c.edit(func(file *auth.File) error { file.Remove(c.Name); return nil }))
+	}
+	return nil
 }
 
 type tokenLsCommand struct{ authFile }
