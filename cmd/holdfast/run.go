@@ -36,6 +36,7 @@ type runCommand struct {
 	NoWait    bool           `short:"n" xor:"wait" help:"Do not stand in line."`
 	Wait      *time.Duration `short:"w" xor:"wait" placeholder:"DURATION" help:"Stand in line for so long, such as 30s; without it, and without -n, without end."`
 	Exp       time.Duration  `default:"10s" placeholder:"DURATION" help:"How long the keys stay locked if this process dies; without it 10s. The command is ended when the hold could not be extended for two thirds of it."`
+	Quiet     bool           `short:"q" help:"Do not say who is in the way; status 75 says that somebody is."`
 	KillAfter time.Duration  `placeholder:"DURATION" help:"After SIGTERM, give the command so long to end, and then kill it; without it, for ever."`
 	Command   []string       `arg:"" passthrough:"" help:"The command and its arguments, best behind --."`
 }
@@ -131,7 +132,7 @@ func (c *runCommand) acquire(ctx context.Context, locks *client.Client) (*client
 	case c.Wait != nil:
 		options = append(options, client.Wait(*c.Wait))
 	}
-	if !c.NoWait {
+	if !c.NoWait && !c.Quiet {
 		defer c.tell(ctx, locks)()
 	}
 	return locks.Hold(ctx, asks, options...)

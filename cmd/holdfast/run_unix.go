@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"holdfast"
 	"holdfast/client"
 )
 
@@ -91,6 +92,9 @@ func (c *runCommand) await(ctx context.Context, interrupt func(), locks *client.
 	for {
 		select {
 		case o := <-outcomes:
+			if c.Quiet && holdfast.ErrorCode(o.err) == holdfast.CodeLocked {
+				return nil, &exit{status: statusNotAcquired}
+			}
 			if o.err != nil {
 				return nil, refusal(ctx, locks, o.err)
 			}
