@@ -216,7 +216,7 @@ const firstTerm = 1
 // run starts raft. A directory without any state becomes that of a cluster of
 // these founders; without them it waits for a leader to tell.
 func (s *Store) run(config *raft.Config, transport raft.Transport, founders ...raft.Server) error {
-	cache, err := raft.NewLogCache(512, &cleared{logWriter: s.disk.log, closing: s.ctx, logger: s.options.Logger})
+	cache, err := newRecent(&cleared{logWriter: s.disk.log, closing: s.ctx, logger: s.options.Logger})
 	if err != nil {
 		return err
 	}
