@@ -2,13 +2,16 @@ package raftstore
 
 import (
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"holdfast"
+	"holdfast/internal/logtest"
 )
 
 // A directory belongs to its node for good: so a start that comes to nothing, since
@@ -57,4 +60,26 @@ func TestALogThatIsGoneStopsTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantDamaged(t, dir, "no log")
+}
+
+func TestAStartThatReadsForLongSaysSo(t *testing.T) {
+	for reads, want := range map[time.Duration]int{time.Millisecond: 0, time.Minute: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			log, disk := new(logtest.Log), newSimDisk(rand.New(rand.NewPCG(1, 1)))
+			s, err := Open(t.Context(), Options{
+				Dir: "large", Logger: slog.New(slog.NewTextHandler(log, nil)),
+				openStorage: func(options Options) (storage, error) {
+					time.Sleep(reads)
+					return disk.storage(options)
+				},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			if said := strings.Count(log.String(), `msg="reading the state from disk" dir=large`); said != want {
+				t.Errorf("%v of reading: %d lines, want %d", reads, said, want)
+			}
+		})
+	}
 }

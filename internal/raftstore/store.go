@@ -147,14 +147,22 @@ type Store struct {
 
 var _ holdfast.Service = (*Store)(nil)
 
+// tellAfter is how long a start may read before it says so.
+const tellAfter = time.Second
+
 // Open starts a store over what its directory holds, or an empty one. A store
 // that is alone can serve when Open returns; a node may have no leader yet,
 // see Ready. An error says what to do.
 func Open(ctx context.Context, options Options) (*Store, error) {
 	options.setDefaults()
+	reading := time.AfterFunc(tellAfter, func() { options.Logger.Info("reading the state from disk", "dir", options.Dir) })
+	defer reading.Stop()
 	d, err := openDisk(options)
 	if err != nil {
 		return nil, err
+	}
+	if options.Node != nil {
+		reading.Stop() // it may have to wait for others next
 	}
 	s := &Store{
 		options: options,
