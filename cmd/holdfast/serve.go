@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -83,7 +84,7 @@ variable counts as not set.`
 
 // Run serves until SIGINT or SIGTERM, then lets running requests finish. A
 // second signal ends the process at once.
-func (c *serveCommand) Run() (err error) {
+func (c *serveCommand) Run(line *kong.Context) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	signal.Ignore(syscall.SIGPIPE) // that nobody reads the log any more is no reason to end
@@ -124,6 +125,9 @@ func (c *serveCommand) Run() (err error) {
 	defer func() { err = errors.Join(err, store.close()) }()
 	log.Info("listening", "url", c.scheme()+listener.Addr().String(), "store", store.name, "version", buildVersion())
 	c.warn(log, listener.Addr())
+	if store.kind != "raft" && slices.ContainsFunc(line.Path, isDataDir) {
+		log.Warn("--data-dir is not used: -N or a Redis setting says where the state is")
+	}
 	handler := handlerOf(store, options)
 	server := api.NewServer(handler)
 	served := make(chan error, 1)
@@ -146,6 +150,12 @@ func (c *serveCommand) Run() (err error) {
 	shutDown(log, server, store, context.Cause(ctx))
 	log.Info("stopped", "requests", handler.Stats().Count(), "up", time.Since(began).Round(time.Second).String())
 	return <-served
+}
+
+// isDataDir says whether a part of the command line is --data-dir. That it was
+// set in another way says nothing: the image and the systemd unit always do.
+func isDataDir(part *kong.Path) bool {
+	return part.Flag != nil && part.Flag.Name == "data-dir" && !part.Resolved
 }
 
 // shutDown sends away who stands in line, and lets the requests that run come to

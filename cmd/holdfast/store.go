@@ -48,7 +48,7 @@ type store struct {
 func (c *serveCommand) openStore(ctx context.Context, log *slog.Logger, url string) (*store, error) {
 	redis := c.RedisHost != "" || c.RedisPort != 0 || c.RedisURL != "" || c.RedisPrefix != ""
 	if node := c.given(); node != "" && (c.NoRedis || redis) {
-		return nil, usageError(node + ": only servers that keep their state on disk are nodes of a cluster")
+		return nil, usageError(node + ": only servers that keep their state on disk are nodes of a cluster, and -N or a Redis setting says otherwise")
 	}
 	switch {
 	case c.NoRedis:
