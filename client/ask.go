@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net/url"
 	"time"
@@ -112,7 +113,7 @@ func (c *Client) ask(ctx context.Context, call *call) ([]byte, error) {
 			return nil, t.verdict(trouble)
 		}
 		if !pause(ctx, rest) {
-			return nil, context.Cause(ctx)
+			return nil, fmt.Errorf("%w: %v", context.Cause(ctx), call.last) // no server serves; not %w, since ctx decided
 		}
 	}
 }

@@ -543,6 +543,19 @@ func TestTheEndOfCtxEndsAllPatience(t *testing.T) {
 }
 
 // A call that was given little time tells the next one that a server is silent.
+// A ctx of a few seconds is shorter than all patience: who gives up in a pause
+// learns what it was that kept it waiting.
+func TestTheEndOfCtxInAPauseTellsWhatWasWrong(t *testing.T) {
+	follow(t, "a", []line{isRefused}, func(t *testing.T, c *client.Client, s *script) {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		_, err := c.Lock(ctx, holdfast.LockRequest{UID: "me", Keys: holdfast.Keys("x")})
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "a does not answer") || holdfast.ErrorCode(err) != "" {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
 func TestASilentServerIsLeft(t *testing.T) {
 	follow(t, "a b", []line{{after: time.Hour}, isFree}, func(t *testing.T, c *client.Client, s *script) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

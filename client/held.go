@@ -89,8 +89,8 @@ type Held struct {
 //
 // ctx is for the waiting, and for what is done with the hold: when it ends,
 // [Held.Context] ends. The keys stay locked until they are unlocked all the
-// same. Hold returns the refusal of [Client.Lock], or the cause of ctx; and
-// [ErrEnded], when the answers take longer than the hold lives.
+// same. Hold returns the refusal of [Client.Lock], or an error that wraps the
+// cause of ctx; and [ErrEnded], when the answers take longer than the hold lives.
 func (c *Client) Hold(ctx context.Context, keys []holdfast.Ask, options ...Option) (*Held, error) {
 	held, _, err := c.hold(ctx, asking(keys, options))
 	return held, err

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -94,7 +95,7 @@ func (c *Client) extend(ctx context.Context, req holdfast.ExtendRequest, bind bo
 	call := posting(wire.OpExtend, req, wire.AppendExtend)
 	call.bind, call.keeps = bind, true
 	body, err := c.ask(ctx, call)
-	if err == errNoAnswer && call.last != nil {
+	if errors.Is(err, errNoAnswer) && call.last != nil {
 		err = call.last // somebody did answer, or said at once that it was not there
 	}
 	if err != nil {

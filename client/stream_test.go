@@ -436,7 +436,7 @@ func TestASilentStreamIsLeft(t *testing.T) {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}
 		cancel()
-		if err := <-waiting; err != context.Canceled {
+		if err := <-waiting; !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 	})
