@@ -154,7 +154,7 @@ func (s *Store) identify(ctx context.Context, found *identity) (*identity, error
 		s.options.Logger.Info("beginning a cluster, since there is none to join", "node", founder.ID, "cluster", founder.Cluster)
 		return founder, founder.write(dir)
 	case len(s.disk.members) > 0:
-		return nil, fmt.Errorf("the data directory %s has a state of its own; a node that joins a cluster begins with an empty one", dir)
+		return nil, fmt.Errorf("the data directory %s has a state of its own; a node that joins a cluster begins with an empty one (to begin a cluster with this state, leave out --join)", dir)
 	}
 	name, err := s.clusterToJoin(ctx)
 	if err != nil {
