@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -264,4 +266,31 @@ func wantInOrder(t *testing.T, db *sql.DB) {
 			t.Errorf("key %s was written in the order %d", key, versions)
 		}
 	}
+}
+
+// Whoever writes without this package takes the statements from the book. They
+// stand in the same table.
+func TestTheStatementsOfTheBook(t *testing.T) {
+	text, err := os.ReadFile("../docs/recipes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile("(?s)```text\n(CREATE TABLE .*?)\n\n(INSERT .*?)\n```").FindSubmatch(text)
+	if found == nil || string(found[1]) != fence.Schema {
+		t.Fatalf("the book has the statements %q", found)
+	}
+	onEach(t, func(t *testing.T, db *sql.DB) {
+		want(t, "version 5 with the package", put(t.Context(), db, nil, 1, token("invoice/1", 5)), nil)
+		for version, rows := range map[int]int64{4: 0, 5: 1} {
+			result, err := db.Exec(string(found[2]), "invoice/1", version)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n, err := result.RowsAffected(); n != rows || err != nil {
+				t.Errorf("version %d changed %d rows, %v", version, n, err)
+			}
+		}
+		run(t, db, string(found[2]), "invoice/1", 6)
+		want(t, "version 5 after 6", put(t.Context(), db, nil, 1, token("invoice/1", 5)), fence.ErrStale)
+	})
 }
