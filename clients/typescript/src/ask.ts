@@ -17,6 +17,8 @@ export interface Call {
   method: "GET" | "POST" | "DELETE";
   /** Below the URL of the server, percent-encoded. */
   path: string;
+  /** A field that its answer has. */
+  has: "tokens" | "unlocked" | "locked" | "locks" | "holders" | "released";
   /** What to send now. With `wait`, the server may take that much longer to answer. */
   body?: () => { wait?: number };
   signal?: AbortSignal | undefined;
@@ -117,7 +119,7 @@ export class Asker {
         cache: "no-store",
         redirect: "manual",
       });
-      return read<T>(server, response, await response.text());
+      return read<T>(server, response, await response.text(), call.has);
     } catch (cause) {
       if (signal?.aborted) throw signal.reason;
       return away(server, cause);
@@ -158,30 +160,31 @@ function neverSent(cause: unknown): boolean {
   return inner?.syscall === "connect" || codes.includes(String(inner?.code));
 }
 
-/** Reads an answer. If it is not one of a lock service, a proxy may have written it while the server is away. */
-function read<T>(server: URL, response: Response, text: string): { body: T } | Trouble {
-  let body;
+/**
+ * Reads an answer. If it is not one of a lock service, a proxy may have written it while the server is away. Other
+ * services write JSON as well: what is taken for a grant must be one.
+ */
+function read<T>(server: URL, response: Response, text: string, has: Call["has"]): { body: T } | Trouble {
+  let body: Record<string, unknown> = {};
   try {
-    body = JSON.parse(text);
+    body = Object(JSON.parse(text));
   } catch {
-    body = undefined;
+    // As if there was nothing in it.
   }
-  const failed = response.status >= 500;
-  if (response.status === 200 && isObject(body)) return { body: body as T };
+  const { status } = response;
+  if (status === 200 && (Array.isArray(body[has]) || typeof body[has] === "boolean")) return { body: body as T };
+  const failed = status >= 500;
   const seconds = Number(response.headers.get("retry-after") ?? NaN);
   const retryAfter = seconds > 0 && seconds < 2 ** 30 ? seconds * 1000 : undefined;
-  if (!isObject(body) || typeof body["error"] !== "string") {
-    const message = `${server.host}: the answer, status ${response.status}, is not that of a lock service`;
-    const outcomeUnknown = failed || response.status === 200;
+  const refused = typeof body["error"] === "string" && (failed ? body["error"] === "unavailable" : status >= 400);
+  if (!refused) {
+    const message = `${server.host}: the answer, status ${status}, is not that of a lock service`;
+    const outcomeUnknown = failed || status === 200;
     return new Trouble(new HoldfastError("unavailable", message, { retryAfter, outcomeUnknown }), failed);
   }
   const { error, message, blockers, cycle, outcome } = body as any;
   return new Trouble(
     new HoldfastError(error, String(message), { blockers, cycle, retryAfter, outcomeUnknown: outcome === "unknown" }),
-    failed && error === "unavailable",
+    failed,
   );
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
 }

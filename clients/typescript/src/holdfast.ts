@@ -87,7 +87,7 @@ export class Holdfast {
       ...(wait > 0 && { wait: Math.max(0, Math.ceil(wait - since(began))) }),
     });
     const ask = (signal?: AbortSignal) =>
-      this.#asker.ask<Omit<Grant, "uid">>({ method: "POST", path: "lock", body, signal });
+      this.#asker.ask<Omit<Grant, "uid">>({ method: "POST", path: "lock", has: "tokens", body, signal });
     signal?.throwIfAborted(); // so that from here on something may have been sent
     try {
       const answer = await (wait > standing.every ? relay(ask, { ...standing, signal }) : ask(signal));
@@ -130,12 +130,12 @@ export class Holdfast {
     { signal, ...fields }: CallOptions,
   ): Promise<Answer<{ unlocked: string[] }>> {
     const body: object = { ...fields, uid, tokens };
-    return this.#asker.ask({ method: "POST", path: "unlock", body: () => body, signal, gives: true });
+    return this.#asker.ask({ method: "POST", path: "unlock", has: "unlocked", body: () => body, signal, gives: true });
   }
 
   /** Says whether at least one of the keys is held by anybody. */
   async check(keys: string | readonly string[], { signal, ...fields }: CallOptions = {}): Promise<boolean> {
-    return (await this.#post<{ locked: boolean }>("check", { ...fields, keys }, { signal })).locked;
+    return (await this.#post<{ locked: boolean }>("check", "locked", { ...fields, keys }, signal)).locked;
   }
 
   /**
@@ -148,12 +148,12 @@ export class Holdfast {
   ): Promise<Extension> {
     const { uid, tokens } = grant;
     if (tokens?.length === 0) return { tokens: [], lost: [], exp: 0 }; // a server takes it for a mistake
-    return this.#post("extend", { ...fields, uid, tokens }, { signal });
+    return this.#post("extend", "tokens", { ...fields, uid, tokens }, signal);
   }
 
   /** Gives one page of the keys that are held or waited for. */
   async list({ signal, ...query }: ListOptions = {}): Promise<Page> {
-    return (await this.#asker.ask<Page>({ method: "GET", path: `locks${search(query)}`, signal })).body;
+    return (await this.#asker.ask<Page>({ method: "GET", path: `locks${search(query)}`, has: "locks", signal })).body;
   }
 
   /** Gives the state of one key. */
@@ -162,7 +162,8 @@ export class Holdfast {
       const { locks } = await this.list({ prefix: key, limit: 1, ...(signal && { signal }), ...query });
       return locks.find((lock) => lock.key === key) ?? { key, holders: [], waiters: [] };
     }
-    return (await this.#asker.ask<Lock>({ method: "GET", path: `locks/${segment(key)}${search(query)}`, signal })).body;
+    const path = `locks/${segment(key)}${search(query)}`;
+    return (await this.#asker.ask<Lock>({ method: "GET", path, has: "holders", signal })).body;
   }
 
   /**
@@ -171,7 +172,7 @@ export class Holdfast {
    */
   async force(key: string, { signal, ...query }: CallOptions & { reason?: string } = {}): Promise<Released[]> {
     const path = isDots(key) ? `locks${search({ key, ...query })}` : `locks/${segment(key)}${search(query)}`;
-    const call: Call = { method: "DELETE", path, signal, once: true };
+    const call: Call = { method: "DELETE", path, has: "released", signal, once: true };
     return (await this.#asker.ask<{ released: Released[] }>(call)).body.released;
   }
 
@@ -183,7 +184,8 @@ export class Holdfast {
     return takeHold(
       {
         lock: (keys, options) => this.#lock(keys, options),
-        extend: (body, call) => this.#asker.ask({ method: "POST", path: "extend", body: () => body, ...call }),
+        extend: (body, call) =>
+          this.#asker.ask({ method: "POST", path: "extend", has: "tokens", body: () => body, ...call }),
         unlock: (held, options) => this.#unlock(held, options),
       },
       keys,
@@ -222,8 +224,8 @@ export class Holdfast {
     throw done.error;
   }
 
-  async #post<T>(path: string, body: object, call: Pick<Call, "signal">): Promise<T> {
-    return (await this.#asker.ask<T>({ method: "POST", path, body: () => body, ...call })).body;
+  async #post<T>(path: string, has: Call["has"], body: object, signal: AbortSignal | undefined): Promise<T> {
+    return (await this.#asker.ask<T>({ method: "POST", path, has, body: () => body, signal })).body;
   }
 }
 

@@ -118,12 +118,44 @@ suite("servers", { timeout: 120_000 }, () => {
     await assert.rejects(new Holdfast(url).check("x"), { code: "unavailable", message: /not that of a lock service/ });
   });
 
+  test("what another service says in JSON is no answer", async (t) => {
+    for (const body of [{}, [], null, { status: "ok" }, { error: "locked", message: "m" }]) {
+      const url = await pretend(t, (_, response) => answer(response, 200, body));
+      const holdfast = new Holdfast(url);
+      for (const call of [
+        () => holdfast.withLock("x", {}, () => assert.fail("it was not granted")),
+        () => holdfast.lock("x"),
+        () => holdfast.check("x"),
+        () => holdfast.unlock({ uid: "u", tokens: [{ key: "x", version: 7 }] }),
+        () => holdfast.extend({ uid: "u" }),
+        () => holdfast.list(),
+        () => holdfast.get("x"),
+        () => holdfast.get("."),
+        () => holdfast.force("x"),
+      ]) {
+        const refused = { code: "unavailable", outcomeUnknown: true, message: /not that of a lock service/ };
+        await assert.rejects(call(), refused);
+      }
+    }
+  });
+
+  test("the failure of a proxy that speaks JSON is one of the server behind it", async (t) => {
+    let count = 0;
+    const url = await pretend(t, (_, response) => {
+      if (++count % 2 === 0) return answer(response, 200, { locked: true, released: [] });
+      answer(response, 504, { status: 504, error: "Gateway Timeout", path: "/check" });
+    });
+    assert.equal(await new Holdfast(url).check("x"), true);
+    await assert.rejects(new Holdfast([url, url]).force("x"), { code: "unavailable", outcomeUnknown: true });
+    assert.equal(count, 3);
+  });
+
   test("a path and headers go with every request", async (t) => {
     const url = await pretend(t, ({ url, headers }, response) => {
-      answer(response, 200, { path: url, secret: headers.secret });
+      answer(response, 200, { path: url, secret: headers.secret, holders: [] });
     });
     const holdfast = new Holdfast(`${url.slice("http://".length)}/locks-of/us`, { headers: { secret: "s" } });
-    assert.deepEqual(await holdfast.get("a/b"), { path: "/locks-of/us/locks/a%2Fb", secret: "s" });
+    assert.deepEqual(await holdfast.get("a/b"), { path: "/locks-of/us/locks/a%2Fb", secret: "s", holders: [] });
   });
 
   test("a wrong url is named", () => {
