@@ -5,6 +5,9 @@ import { HoldfastError, type Code } from "./error.js";
 /** How long a server may take, beside the time for which it was asked to wait, before it counts as away. */
 export const answerWithin = 5_000;
 
+/** Longer than an attempt can take at a server that says nothing, if it was not asked to wait. */
+const longestSilence = 2 * answerWithin;
+
 // The pause between two rounds over all servers begins with firstPause and doubles up to longestPause.
 const firstPause = 25;
 const longestPause = 2_000;
@@ -86,7 +89,7 @@ export class Asker {
       const again = result.again || (call.gives === true && error.code === "limit");
       if (again && this.#current === index) this.#current = (index + 1) % this.#servers.length;
       // Who stood in line for long was served until just now.
-      if (since(sent) > patience && patience > 0) [began, rest] = [now(), 0];
+      if (since(sent) > Math.max(patience, longestSilence) && patience > 0) [began, rest] = [now(), 0];
       unknown ||= error.outcomeUnknown;
       if (!again || (call.once && error.outcomeUnknown)) throw verdict(error, unknown);
       after = Math.min(after, error.retryAfter ?? Infinity);

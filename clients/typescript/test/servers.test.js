@@ -83,6 +83,13 @@ suite("servers", { timeout: 120_000 }, () => {
     await assert.rejects(alone.check("x"), { code: "unavailable", outcomeUnknown: false });
   });
 
+  test("patience with a server that hangs has an end, however short it is", async (t) => {
+    let count = 0;
+    const url = await pretend(t, () => count++);
+    await assert.rejects(new Holdfast(url, { patience: 1000 }).check("x"), { code: "unavailable", outcomeUnknown: true });
+    assert.equal(count, 1);
+  });
+
   test("pausing between servers ends with the signal", async () => {
     const signal = AbortSignal.timeout(100);
     await assert.rejects(new Holdfast(await nobody()).check("x", { signal }), { name: "TimeoutError" });
