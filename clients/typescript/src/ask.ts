@@ -49,6 +49,12 @@ export interface AskerOptions {
   fetch: typeof fetch;
 }
 
+/** What a server has answered. */
+interface Heard {
+  response: Response;
+  text: string;
+}
+
 /** Why an attempt gave no answer. */
 class Trouble {
   constructor(
@@ -62,6 +68,7 @@ class Trouble {
 export class Asker {
   readonly #servers: readonly URL[];
   readonly #options: AskerOptions;
+  readonly #heard: Instant[] = []; // when each server answered last
   #current = 0; // the one to ask: it answered last
 
   constructor(servers: readonly URL[], options: AskerOptions) {
@@ -83,7 +90,7 @@ export class Asker {
       signal?.throwIfAborted();
       const index = this.#current;
       const sent = now();
-      const result = await this.#attempt<T>(this.#servers[index]!, call);
+      const result = await this.#attempt<T>(index, call);
       if (!(result instanceof Trouble)) return { body: result.body, sent, first: !unknown };
       const { error } = result;
       const again = result.again || (call.gives === true && error.code === "limit");
@@ -105,7 +112,22 @@ export class Asker {
   }
 
   /** Puts the call to one server, once. */
-  async #attempt<T>(server: URL, call: Call): Promise<{ body: T } | Trouble> {
+  async #attempt<T>(index: number, call: Call): Promise<{ body: T } | Trouble> {
+    // One that hangs would otherwise be taken for one at which the call stands in line.
+    const heard = this.#heard[index];
+    if ((call.body?.().wait ?? 0) > answerWithin && !(heard && since(heard) <= answerWithin)) {
+      const pong = await this.#send(index, { method: "GET", path: "ping", signal: call.signal });
+      if (pong instanceof Trouble) {
+        const { message, cause } = pong.error;
+        return new Trouble(new HoldfastError("unavailable", message, { cause }), true); // the call itself was not sent
+      }
+    }
+    const answer = await this.#send(index, call);
+    return answer instanceof Trouble ? answer : read<T>(this.#servers[index]!, answer, call.has);
+  }
+
+  async #send(index: number, call: Omit<Call, "has">): Promise<Heard | Trouble> {
+    const server = this.#servers[index]!;
     const { signal } = call;
     const body = call.body?.();
     const ending = new AbortController();
@@ -122,7 +144,8 @@ export class Asker {
         cache: "no-store",
         redirect: "manual",
       });
-      return read<T>(server, response, await response.text(), call.has);
+      this.#heard[index] = now();
+      return { response, text: await response.text() };
     } catch (cause) {
       if (signal?.aborted) throw signal.reason;
       return away(server, cause);
@@ -167,7 +190,7 @@ function neverSent(cause: unknown): boolean {
  * Reads an answer. If it is not one of a lock service, a proxy may have written it while the server is away. Other
  * services write JSON as well: what is taken for a grant must be one.
  */
-function read<T>(server: URL, response: Response, text: string, has: Call["has"]): { body: T } | Trouble {
+function read<T>(server: URL, { response, text }: Heard, has: Call["has"]): { body: T } | Trouble {
   let body: Record<string, unknown> = {};
   try {
     body = Object(JSON.parse(text));

@@ -46,6 +46,7 @@ suite("holds", { timeout: 120_000 }, () => {
     let [version, last] = [0, 0]; // what is held; the last one granted
     const holdfast = new Holdfast("http://pretended", {
       fetch: async (url, init) => {
+        if (url.pathname === "/ping") return new Response("pong");
         const body = JSON.parse(init.body);
         const answer = (body) => ({ status: 200, headers: new Headers(), text: async () => (stop.abort(), JSON.stringify(body)) });
         if (url.pathname === "/lock") {
@@ -149,6 +150,7 @@ suite("holds", { timeout: 120_000 }, () => {
     let days = 3; // a server lets nobody wait for longer than one at once
     const waits = [];
     const server = async ({ pathname }, { body }) => {
+      if (pathname === "/ping") return new Response("pong");
       const { wait, tokens } = JSON.parse(body);
       if (pathname !== "/lock") return new Response(JSON.stringify({ tokens, lost: [], unlocked: ["x"], exp: 10_000 }));
       waits.push(wait);

@@ -90,6 +90,19 @@ suite("servers", { timeout: 120_000 }, () => {
     assert.equal(count, 1);
   });
 
+  test("nobody stands in line at a server that hangs", async (t) => {
+    const asked = [];
+    const hanging = await pretend(t, ({ url }) => asked.push(url));
+    const { url } = await serve(t);
+    const holdfast = new Holdfast([hanging, url]);
+    const [lock, hold] = await Promise.all([holdfast.lock("x", { wait: 60_000 }), holdfast.hold("y")]);
+    await holdfast.unlock(lock);
+    await hold.unlock();
+    const refused = { code: "unavailable", outcomeUnknown: false };
+    await assert.rejects(new Holdfast(hanging, { patience: 0 }).hold("z"), refused);
+    assert.deepEqual(new Set(asked), new Set(["/ping"]));
+  });
+
   test("pausing between servers ends with the signal", async () => {
     const signal = AbortSignal.timeout(100);
     await assert.rejects(new Holdfast(await nobody()).check("x", { signal }), { name: "TimeoutError" });
