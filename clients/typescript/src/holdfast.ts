@@ -30,16 +30,16 @@ const standing = { every: 240_000, overlap: 10_000 };
 /** What a client can be told beside its servers. */
 export interface HoldfastOptions {
   /** For how many ms to go on asking while no server can serve; 15 s by default. With 0 each server is asked once. */
-  patience?: number;
+  patience?: number | undefined;
   /**
    * What the servers know this client by, if they want to know: a token that `holdfast token new` has made. It goes to
    * all of them, so their URLs should begin with https://. An empty one is none.
    */
   token?: string | undefined;
   /** Sent with every request. */
-  headers?: Record<string, string>;
+  headers?: Record<string, string> | undefined;
   /** Carries the requests, instead of the global one. */
-  fetch?: typeof fetch;
+  fetch?: typeof fetch | undefined;
 }
 
 /**
@@ -144,7 +144,7 @@ export class Holdfast {
    */
   async extend(
     grant: { uid: string; tokens?: readonly Token[] },
-    { signal, ...fields }: CallOptions & { exp?: number } = {},
+    { signal, ...fields }: CallOptions & { exp?: number | undefined } = {},
   ): Promise<Extension> {
     const { uid, tokens } = grant;
     if (tokens?.length === 0) return { tokens: [], lost: [], exp: 0 }; // a server takes it for a mistake
@@ -159,7 +159,7 @@ export class Holdfast {
   /** Gives the state of one key. */
   async get(key: string, { signal, ...query }: CallOptions = {}): Promise<Lock> {
     if (isDots(key)) {
-      const { locks } = await this.list({ prefix: key, limit: 1, ...(signal && { signal }), ...query });
+      const { locks } = await this.list({ prefix: key, limit: 1, signal, ...query });
       return locks.find((lock) => lock.key === key) ?? { key, holders: [], waiters: [] };
     }
     const path = `locks/${segment(key)}${search(query)}`;
@@ -170,7 +170,10 @@ export class Holdfast {
    * Releases one key by force, whoever holds it. It is the one call that is not sent again when it may have happened:
    * by then the key can have new holders.
    */
-  async force(key: string, { signal, ...query }: CallOptions & { reason?: string } = {}): Promise<Released[]> {
+  async force(
+    key: string,
+    { signal, ...query }: CallOptions & { reason?: string | undefined } = {},
+  ): Promise<Released[]> {
     const path = isDots(key) ? `locks${search({ key, ...query })}` : `locks/${segment(key)}${search(query)}`;
     const call: Call = { method: "DELETE", path, has: "released", signal, once: true };
     return (await this.#asker.ask<{ released: Released[] }>(call)).body.released;

@@ -4,9 +4,9 @@ export type Mode = "exclusive" | "shared";
 /** A key that says its own mode or limit. */
 export interface Ask {
   key: string;
-  mode?: Mode;
+  mode?: Mode | undefined;
   /** With `shared` only: at most so many holders at once, this one included. */
-  limit?: number;
+  limit?: number | undefined;
 }
 
 /** What to lock: one key, or up to 256 of them, all or none. */
@@ -24,23 +24,23 @@ export interface Token {
 /** What every call can be given. */
 export interface CallOptions {
   /** Ends the call: it rejects with the signal's reason. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** How to ask for keys. All durations are whole milliseconds. */
 export interface LockOptions extends CallOptions {
   /** Who asks. One uid is one holder. By default each call has one of its own. */
-  uid?: string;
+  uid?: string | undefined;
   /** How long the hold lives without being extended; by default the server decides. */
-  exp?: number;
+  exp?: number | undefined;
   /** How long to stand in line; by default not at all. */
-  wait?: number;
+  wait?: number | undefined;
   /** For all keys that do not say their own. */
-  mode?: Mode;
+  mode?: Mode | undefined;
   /** For all keys that do not say their own, nor that they are exclusive. */
-  limit?: number;
+  limit?: number | undefined;
   /** Why. Shown to whoever is refused, and in lists. */
-  note?: string;
+  note?: string | undefined;
 }
 
 /**
@@ -104,15 +104,15 @@ export interface Lock {
 /** Which keys to list. */
 export interface ListOptions extends CallOptions {
   /** Only keys that begin so. */
-  prefix?: string;
+  prefix?: string | undefined;
   /** Only keys on which this uid holds or waits. */
-  uid?: string;
+  uid?: string | undefined;
   /** Only keys that somebody waits for. */
-  waited?: boolean;
+  waited?: boolean | undefined;
   /** At most so many keys: 1 to 1000, by default 100. */
-  limit?: number;
+  limit?: number | undefined;
   /** Only keys behind this one: `next` of the page before. */
-  after?: string;
+  after?: string | undefined;
 }
 
 /** Some of the keys that are held or waited for, ordered by key. */

@@ -1,7 +1,7 @@
 // Builds the server once, into a directory of its own, and runs the tests against it. The examples of the
 // documentation are compiled before that.
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -26,7 +26,10 @@ function examplesCompile() {
     writeFileSync(file, `${code}\nexport {};\n`);
     return file;
   });
-  const flags = "--ignoreConfig --strict --target es2022 --module nodenext --lib es2022,dom".split(" ");
+  files.push(join(examples, "strict.ts"));
+  copyFileSync(join(here, "strict.ts"), files.at(-1));
+  const flags = "--ignoreConfig --strict --exactOptionalPropertyTypes --noUncheckedIndexedAccess".split(" ");
+  flags.push(..."--target es2022 --module nodenext --lib es2022,dom".split(" "));
   return run(process.execPath, ["node_modules/typescript/bin/tsc", ...flags, ...files], client);
 }
 
