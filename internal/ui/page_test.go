@@ -490,6 +490,8 @@ func TestTheTokenIsAskedForAndSent(t *testing.T) {
 	s.lock("a", "", "k")
 	p := s.browse(desktop)
 	p.is(`document.activeElement.id`, `"token-text"`) // the text of what is closed can be read, too
+	p.press(kb.Escape, kb.Escape)
+	p.is(`document.activeElement.id`, `"token-text"`)
 	p.shows("token", "who you are")
 	p.press("wrong", kb.Enter)
 	p.shows("token-wrong", "does not take this token")

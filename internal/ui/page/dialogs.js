@@ -87,6 +87,8 @@ function askForToken(again) {
   say($("token-wrong"), again ? "The server does not take this token." : "");
   $("token-text").value = "";
   $("token").showModal();
+  // There is nothing behind it to go back to. A browser may close it all the same, at Escape.
+  $("token").onclose = () => $("token").showModal();
   return new Promise((resolve) => {
     $("token-form").onsubmit = (event) => {
       event.preventDefault();
@@ -94,6 +96,7 @@ function askForToken(again) {
       $("token-text").value = "";
       // What no header can carry would be kept, and no server could refuse it.
       if (!/^[!-~]+$/.test(given)) return say($("token-wrong"), "This is not all of the token, or not it alone.");
+      $("token").onclose = null;
       $("token").close();
       resolve(given);
     };
@@ -104,5 +107,4 @@ export function start() {
   onUnauthenticated(askForToken);
   $("force-form").addEventListener("submit", release);
   $("force-cancel").addEventListener("click", () => $("force").close());
-  $("token").addEventListener("cancel", (event) => event.preventDefault()); // there is nothing behind it to go back to
 }
