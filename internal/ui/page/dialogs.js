@@ -2,7 +2,7 @@
 
 import { Refusal, ask, coalesced, onUnauthenticated, words } from "./ask.js";
 import { $, say } from "./dom.js";
-import { count } from "./format.js";
+import { count, tame } from "./format.js";
 
 let toast = 0;
 
@@ -56,7 +56,7 @@ function drawFacts({ holders, waiters }) {
 }
 
 // U+2068 and U+2069 keep a name that runs the other way from turning the sentence round.
-const isolated = (text) => `\u2068${text}\u2069`;
+const isolated = (text) => `\u2068${tame(text)}\u2069`;
 
 async function release(event) {
   event.preventDefault();

@@ -39,8 +39,14 @@ export function compare(a, b) {
 
 const isSurrogate = (unit) => unit >= 0xd800 && unit <= 0xdfff;
 
-/** At most so many characters, the last of them an ellipsis if something is left out. */
+/**
+ * Leaves out what ends the isolation of a name from what stands around it: marks that begin or end one, which nobody sees,
+ * and ends of paragraphs.
+ */
+export const tame = (text) => text.replace(/[\u2066-\u2069]/g, "").replace(/[\u2028\u2029]/g, " ");
+
+/** Tame, and at most so many characters, the last of them an ellipsis if something is left out. */
 export function shortened(text, most) {
-  const characters = Array.from(text);
-  return characters.length <= most ? text : `${characters.slice(0, Math.max(1, most - 1)).join("")}…`;
+  const characters = Array.from(tame(text));
+  return characters.length <= most ? characters.join("") : `${characters.slice(0, Math.max(1, most - 1)).join("")}…`;
 }
