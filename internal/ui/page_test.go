@@ -217,6 +217,9 @@ func TestManyWaitersAreDrawnInPart(t *testing.T) {
 	p.is(row("k")+`.querySelector(".waiters .more").textContent`, `"and 294 more"`)
 	p.shows("waits", "more")
 	p.is(`document.querySelectorAll("#waits circle").length < 40`, "true")
+	p.shows("waits-facts", "at least 50 owners in 1 chain") // of those that were looked at
+	p.text(`document.querySelector("#waits .why").textContent`, "at least 50 owners behind")
+	p.text(`[...document.querySelectorAll("#waits .why")].at(-1).textContent`, "and at least 46 more")
 }
 
 // nasty are names and notes that have broken pages before.

@@ -4,9 +4,10 @@
 const MOST = 50; // of one line are looked at
 
 /**
- * Makes the forest of locks with a line. Each owner is { uid, why, others, below, depth, behind }: why it waits,
+ * Makes the forest of locks with a line. Each owner is { uid, why, others, below, depth, behind, cut }: why it waits,
  * { key, place, waited }; whom it waits for besides; the owners that hang on it, the longest chain first; how many stand
- * between it and the end of the longest chain below it; and how many owners hang on it altogether.
+ * between it and the end of the longest chain below it; how many owners hang on it altogether; and, if not all of them have
+ * been looked at, cut.
  */
 export function forest(locks) {
   const owners = new Map();
@@ -18,6 +19,7 @@ export function forest(locks) {
     lock.waiters.slice(0, MOST).forEach((waiter, i) => {
       const why = { key: lock.key, place: i + 1, waited: waiter.waited };
       for (const uid of inTheWay(lock, waiter, i)) {
+        if (i === MOST - 1 && lock.waiters.length > MOST) owner(uid).cut = true;
         const waits = owner(waiter.uid).waits;
         if (!waits.has(owner(uid))) waits.set(owner(uid), why);
       }
@@ -71,6 +73,7 @@ function measure(root) {
   const order = [root];
   for (const one of order) order.push(...one.below);
   for (const one of order.reverse()) {
+    one.cut ||= one.below.some((other) => other.cut);
     one.behind = one.below.reduce((sum, other) => sum + 1 + other.behind, 0);
     one.depth = Math.max(0, ...one.below.map((other) => other.depth + 1));
     one.below.sort(longestFirst);

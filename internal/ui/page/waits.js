@@ -66,7 +66,8 @@ function draw() {
   picture.append(edges, dots);
   $("waits").replaceChildren(picture);
   const waiting = trees.reduce((sum, tree) => sum + tree.behind, 0);
-  say($("waits-facts"), `${count(waiting, "owner")} in ${count(trees.length, "chain")}${more ? ", and more" : ""}`);
+  const cut = trees.some((tree) => tree.cut);
+  say($("waits-facts"), `${least(cut)}${count(waiting, "owner")} in ${count(trees.length, "chain")}${more ? ", and more" : ""}`);
 }
 
 /** The rows to draw: { owner, step, longest }, or { rest, step } for those that are only counted. */
@@ -97,7 +98,7 @@ function drawRow({ owner, step, longest, rest, chains, above }, i, { width, at, 
   const text = left + 16;
   const fits = (size) => Math.floor((width - text) / size);
   if (!owner) {
-    const words = chains ? `and ${count(chains, "more chain")}` : `and ${number(rest)} more`;
+    const words = chains ? `and ${count(chains, "more chain")}` : `and ${least(above.cut)}${number(rest)} more`;
     if (above) edges.append(edge(at.get(above), left, y(i), ""));
     dots.append(svg("text", { x: text, y: y(i) + 4, class: "why" }, words));
     return;
@@ -116,10 +117,12 @@ function drawRow({ owner, step, longest, rest, chains, above }, i, { width, at, 
   );
 }
 
-function why({ why, others, behind, depth }, x, y, most) {
+const least = (cut) => (cut ? "at least " : "");
+
+function why({ why, others, behind, depth, cut }, x, y, most) {
   if (!why) {
-    const words = depth > 1 ? `${count(behind, "owner")} behind, ${depth} deep` : `${count(behind, "owner")} behind`;
-    return svg("text", { x, y, class: "why" }, words);
+    const deep = depth > 1 ? `, ${depth} deep` : "";
+    return svg("text", { x, y, class: "why" }, `${least(cut)}${count(behind, "owner")} behind${deep}`);
   }
   const tail = `${others.length > 0 ? ` and ${count(others.length, "other owner")}` : ""} · ${duration(why.waited)}`;
   const key = svg("tspan", {}, shortened(why.key, Math.max(6, most - tail.length - 5)));
