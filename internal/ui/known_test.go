@@ -38,6 +38,24 @@ func TestAStalePageSaysWhenItLastKnew(t *testing.T) {
 	p.is(`(`+said+`) <= broken || (`+said+`) > Date.now()`, "true")
 }
 
+func TestAPageThatNeverKnewSaysSo(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/locks" {
+				refuse(w, http.StatusForbidden, `{"error":"forbidden","message":"you have no grant to list any key"}`)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	s.lock("a", "", "k")
+	s.waits("b", "", "k")
+	p := s.browse(desktop)
+	p.text(`document.getElementById("banner").textContent`, "Nothing is known yet: you have no grant to list any key. Trying again.")
+	p.is(`document.getElementById("waits").textContent`, `""`) // not that nobody waits
+}
+
 // One owner that comes again is one line on the page, and not one hold.
 func TestSinceWhenAHoldIsHeldIsOfThatHold(t *testing.T) {
 	t.Parallel()

@@ -19,7 +19,7 @@ const MISSED = 1_000; // ms in which events that were missed come after the stre
 
 let lost; // why the stream does not stand
 let refused; // why the list could not be had
-let fresh = Date.now(); // when the list came last: trouble is noticed long after the last thing that is known
+let fresh; // when the list came last: trouble is noticed long after the last thing that is known
 let again = 0; // a timer, after a refusal
 let missed = 0; // a timer, while what comes was missed
 let stale = 0; // a timer, or true
@@ -50,7 +50,8 @@ function judge() {
     }, GRACE);
     say($("state-text"), "Reconnecting");
   } else if (stale === true) {
-    show("stale", "Stale", `What you see is from ${timeOfDay(fresh)}, and may not be so any more: ${words(trouble)}. Trying again.`);
+    const what = fresh ? `What you see is from ${timeOfDay(fresh)}, and may not be so any more` : "Nothing is known yet";
+    show("stale", "Stale", `${what}: ${words(trouble)}. Trying again.`);
   }
 }
 

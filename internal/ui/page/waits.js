@@ -14,6 +14,7 @@ const DEEPEST = 8; // steps to the right; whoever stands deeper is drawn there t
 const EDGE = 9;
 
 let trees = [];
+let known = false;
 let more = false;
 let shown = 0;
 
@@ -43,6 +44,7 @@ async function load() {
   try {
     const page = await ask("GET", "/locks", { waited: true, limit: KEYS });
     trees = forest(page.locks);
+    known = true;
     more = page.next !== undefined;
     draw();
   } catch {
@@ -51,6 +53,7 @@ async function load() {
 }
 
 function draw() {
+  if (!known) return;
   const width = $("waits").clientWidth - 40;
   if (trees.length === 0) {
     say($("waits-facts"), "");
