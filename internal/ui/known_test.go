@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
 	"holdfast"
@@ -133,6 +135,28 @@ func TestALateListIsNotTakenForThatOfAnotherFilter(t *testing.T) {
 	p.is(`document.getElementById("empty").hidden`, "true")
 	close(free)
 	p.holds("x1", "a")
+}
+
+// A browser that takes no cookies has no storage either.
+func TestAPageWithoutStorageWorks(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/locks" && r.Header.Get("Authorization") == "" {
+				refuse(w, http.StatusUnauthorized, `{"error":"unauthenticated","message":"a token is needed"}`)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	s.lock("a", "", "k")
+	p := s.browse(desktop)
+	const refused = `Object.defineProperty(window, "sessionStorage", { get() { throw new DOMException("", "SecurityError"); } })`
+	tell(p, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: refused})
+	run(p, chromedp.Reload())
+	p.is(`document.activeElement.id`, `"token-text"`)
+	p.press("s3cret", kb.Enter)
+	p.live().holds("k", "a")
 }
 
 // To look for a token takes longer than a server may take.

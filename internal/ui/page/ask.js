@@ -1,7 +1,14 @@
 // Requests to the server that the page came from.
 
 const stored = "holdfast-token";
-let token = sessionStorage.getItem(stored) ?? "";
+const storage = (() => {
+  try {
+    return sessionStorage;
+  } catch {
+    // A browser that takes no cookies keeps nothing else: it asks for the token each time.
+  }
+})();
+let token = storage?.getItem(stored) ?? "";
 let asking; // the promise of a token, while somebody is being asked for one
 
 /** Gives a token, when the server wants one; set by dialogs.js. */
@@ -39,7 +46,7 @@ export async function send(path, { headers = {}, patience, ...options } = {}) {
     if (token !== used) continue; // somebody else has asked meanwhile
     asking ??= giveToken(used !== "").finally(() => (asking = undefined));
     token = await asking;
-    sessionStorage.setItem(stored, token);
+    storage?.setItem(stored, token);
   }
 }
 
