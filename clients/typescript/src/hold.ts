@@ -133,6 +133,14 @@ export class Hold {
   }
 
   /**
+   * How much longer the hold can be used if it is not extended again, in ms: the time until its signal is aborted. It
+   * is 0 when the hold is over, and looks at the clock.
+   */
+  left(): number {
+    return this.#check() ? 0 : this.#left();
+  }
+
+  /**
    * Why the keys are not held any more, `lost` or `unlocked`; undefined while they are. After an {@link unlock} it is
    * `lost` as well if that has shown that somebody had released a key before. It looks at the clock.
    */

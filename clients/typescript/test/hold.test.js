@@ -241,10 +241,13 @@ suite("holds", { timeout: 120_000 }, () => {
     const holdfast = new Holdfast((await serve(t)).url);
     const hold = await holdfast.hold("x", { exp: 60_000 });
     assert.ok(hold.held());
+    const left = hold.left();
+    assert.ok(left > 0 && left <= 54_000, `${left}`);
     const real = Date.now;
     const asleep = mock.method(Date, "now", () => real() + 60_000);
-    assert.ok(!hold.held());
+    assert.equal(hold.left(), 0);
     asleep.mock.restore();
+    assert.deepEqual([hold.left(), hold.held()], [0, false]);
     await hold.unlock();
   });
 
