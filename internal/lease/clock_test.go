@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -153,6 +154,15 @@ func TestOnlyWhatItsOwnerDoesNotHearOfIsInDoubt(t *testing.T) {
 		doubt(3, 0) // an answer from before this clock
 		c.Tell("a", tokens(3))
 		doubt(3, 0)
+
+		c.Follow(granted("y", "a", 4, time.Minute))
+		y := []holdfast.Token{{Key: "y", Version: 4}}
+		c.leases[name{"y", "a"}].heard = math.MaxInt32 // as if extended for years
+		c.Tell("a", y)
+		c.Tell("a", y)
+		if unknown := c.Doubt("a", y); unknown != nil {
+			t.Errorf("in doubt after so many answers: %v", unknown)
+		}
 	})
 }
 
