@@ -30,6 +30,12 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		{Op: Lock, UID: "h", Keys: []holdfast.Ask{{Key: "s", Mode: holdfast.Shared, Limit: 9}}},
 		{Op: Lock, UID: "i", Keys: []holdfast.Ask{{Key: "s", Mode: holdfast.Shared, Limit: 9}}}, // and so those who share are counted
 		{Op: Force, Key: "s"},
+		{Op: Lock, UID: "j", Keys: holdfast.Keys("v")},
+		{Op: Lock, UID: "k", Keys: holdfast.Keys("v"), Wait: true},
+		{Op: Lock, UID: "l", Keys: holdfast.Keys("v"), Wait: true},
+		{Op: Force, Key: "v"}, // k holds it, and l still waits
+		{Op: Force, Key: "v"},
+		{Op: Force, Key: "v"},
 		{Op: Force, Key: "x"},
 		{Op: Force, Key: "x"},
 		{Op: Force, Key: "y"},
