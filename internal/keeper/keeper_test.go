@@ -1,6 +1,8 @@
 package keeper
 
 import (
+	"context"
+	"errors"
 	"reflect"
 	"slices"
 	"testing"
@@ -53,4 +55,93 @@ func TestAPlaceOutlivesItsServer(t *testing.T) {
 		p.wantInLine(1)
 		p.Wait()
 	})
+}
+
+// Nor does it keep a grant to itself that is there already, or the place of a
+// client that is gone.
+func TestAServerThatStopsTellsOfAGrant(t *testing.T) {
+	for name, test := range map[string]struct {
+		before  func(p *place, end func())
+		granted bool
+	}{
+		"it is granted":     {func(p *place, _ func()) { p.keeper.Apply(freeing()) }, true},
+		"its client leaves": {func(_ *place, end func()) { end() }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPlace(t)
+				ctx, end := context.WithCancel(t.Context())
+				defer end()
+				answer := p.ask(ctx, time.Minute)
+				test.before(p, end)
+				p.Stop()
+				if a := <-answer; (a.err == nil && len(a.Tokens) == 1) != test.granted {
+					t.Errorf("answer: %v, %v", a.Grant, a.err)
+				}
+				p.wantInLine(0)
+				p.Wait()
+			})
+		})
+	}
+}
+
+// noLog is a log that carries nothing out.
+type noLog struct{ err error }
+
+func (l noLog) Propose(context.Context, table.Command) (Result, error) { return Result{}, l.err }
+
+func (l noLog) Verify(context.Context) error { return l.err }
+
+// What the log cannot do is the answer, as it says it; who has gone, or asks for
+// nothing that there is, does not get as far.
+func TestEachCallSaysWhatWentWrong(t *testing.T) {
+	noLeader := holdfast.Unavailable(nil, "no leader")
+	errLeft := errors.New("the client is gone")
+	s := NewService(New(0), noLog{noLeader}, keptFor)
+	gone, leave := context.WithCancelCause(t.Context())
+	leave(errLeft)
+	for call, do := range map[string]func(ctx context.Context, name string) error{
+		"Lock": func(ctx context.Context, name string) error {
+			_, err := s.Lock(ctx, holdfast.LockRequest{UID: name, Keys: holdfast.Keys(name)})
+			return err
+		},
+		"Unlock": func(ctx context.Context, name string) error {
+			_, err := s.Unlock(ctx, holdfast.UnlockRequest{UID: name, Tokens: []holdfast.Token{{Key: name, Version: 1}}})
+			return err
+		},
+		"Extend": func(ctx context.Context, name string) error {
+			_, err := s.Extend(ctx, holdfast.ExtendRequest{UID: name})
+			return err
+		},
+		"Force": func(ctx context.Context, name string) error {
+			_, err := s.Force(ctx, holdfast.ForceRequest{Key: name})
+			return err
+		},
+		"Check": func(ctx context.Context, name string) error {
+			_, err := s.Check(ctx, []string{name})
+			return err
+		},
+		"List": func(ctx context.Context, name string) error {
+			_, err := s.List(ctx, holdfast.ListRequest{UID: name})
+			return err
+		},
+		"Get": func(ctx context.Context, name string) error {
+			_, err := s.Get(ctx, name)
+			return err
+		},
+		"Watch": func(ctx context.Context, name string) error {
+			_, err := s.Watch(ctx, holdfast.WatchRequest{UID: name})
+			return err
+		},
+	} {
+		if err := do(t.Context(), "a"); err != noLeader {
+			t.Errorf("%s without a leader: %v", call, err)
+		}
+		if err := do(gone, "a"); err != errLeft {
+			t.Errorf("%s of a client that is gone: %v", call, err)
+		}
+		if err := do(t.Context(), "\x00"); holdfast.ErrorCode(err) != holdfast.CodeInvalid {
+			t.Errorf("%s of what is malformed: %v", call, err)
+		}
+	}
 }

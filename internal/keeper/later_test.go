@@ -150,14 +150,65 @@ func TestAnEmptyPlaceThatCannotBeLeftIsLeftLater(t *testing.T) {
 				go leaveEmpty(ctx, p, keptFor)
 				time.Sleep(3*keptFor + time.Second)
 				p.first.Store(nil)
+				p.keeper.Apply(&table.Command{Op: table.Force, Key: "y"}) // lets d in, if it is still there
 				time.Sleep(keptFor)
 				p.wantInLine(0)
-				if got := p.Stats().Holds; got != 1 {
-					t.Errorf("%d holds, not 1", got)
+				if got := p.Stats().Holds; got != 0 {
+					t.Errorf("%d holds are left", got)
 				}
 			})
 		})
 	}
+}
+
+// Whose client comes back before it is tried again keeps it.
+func TestAGrantThatCannotBeTakenBackMayBeHeardOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t)
+		leaveEmpty := p.keeper.KeepPlaces()
+		p.keeper.Apply(freeing())
+		p.before(func(cmd *table.Command) error {
+			if cmd.Op == table.TakeBack {
+				return holdfast.Unavailable(nil, "it takes nothing")
+			}
+			return nil
+		})
+		go leaveEmpty(t.Context(), p, keptFor)
+		time.Sleep(keptFor + time.Second)
+		if a := <-p.ask(t.Context(), 0); a.err != nil {
+			t.Error(a.err)
+		}
+		p.first.Store(nil)
+		time.Sleep(2 * keptFor)
+		if got := p.Stats().Holds; got != 1 {
+			t.Errorf("%d holds, not 1", got)
+		}
+	})
+}
+
+// A grant that comes before its place could be left is told, and not taken back
+// later: the place has no other use for it.
+func TestAGrantThatIsToldIsNotTakenBackLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t)
+		defer func() { p.Stop(); p.Wait() }()
+		p.before(func(cmd *table.Command) error {
+			if cmd.Op != table.Cancel {
+				return nil
+			}
+			p.keeper.Apply(freeing())
+			return holdfast.Unavailable(nil, "it takes nothing")
+		})
+		if a := <-p.ask(t.Context(), 0); a.err != nil || len(a.Tokens) != 1 {
+			t.Errorf("answer: %v, %v", a.Grant, a.err)
+		}
+		p.first.Store(nil)
+		time.Sleep(2 * keptFor)
+		synctest.Wait()
+		if got := p.Stats().Holds; got != 1 {
+			t.Errorf("%d holds, not 1", got)
+		}
+	})
 }
 
 // A grant that nobody can take back, since the process that made it does not lead

@@ -3,6 +3,7 @@ package keeper
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -156,23 +157,30 @@ func TestWhoWaitsOrWatchesIsSentAway(t *testing.T) {
 				p := newPlace(t)
 				ctx, end := context.WithCancel(t.Context())
 				defer end()
+				go p.Lock(ctx, holdfast.LockRequest{UID: "c", Keys: holdfast.Keys("x"), Wait: time.Minute})
+				synctest.Wait()
 				events, err := p.Watch(ctx, holdfast.WatchRequest{})
 				if err != nil {
 					t.Fatal(err)
 				}
-				watched := make(chan error, 1)
+				watched := make(chan error, 9)
 				go func() {
 					for _, err := range events {
 						watched <- err
 					}
 				}()
-				again := false
+				var again atomic.Int32
 				p.ask(ctx, time.Minute)
-				p.before(func(cmd *table.Command) error { again = again || cmd.Op == table.Lock; return nil })
+				p.before(func(cmd *table.Command) error {
+					if cmd.Op == table.Lock {
+						again.Add(1)
+					}
+					return nil
+				})
 				test.away(p)
 				synctest.Wait()
-				if again != test.waiters {
-					t.Errorf("who waits asks again: %v", again)
+				if want := map[bool]int32{true: 2}[test.waiters]; again.Load() != want {
+					t.Errorf("%d of those who wait ask again, not %d", again.Load(), want)
 				}
 				if away := len(watched) == 1 && holdfast.ErrorCode(<-watched) == holdfast.CodeUnavailable; away != test.watchers {
 					t.Errorf("who watches is sent away: %v", away)
