@@ -281,11 +281,9 @@ func (k *Keeper) tell(uid string, tokens []holdfast.Token) (until time.Time) {
 	return k.clock.Tell(uid, tokens)
 }
 
-// remaining is what is left until a hold ends, in whole milliseconds.
+// remaining is what is left until a hold ends, in whole milliseconds; nothing of
+// the zero time, which has long passed.
 func remaining(until time.Time) time.Duration {
-	if until.IsZero() {
-		return 0
-	}
 	return max(0, time.Until(until).Truncate(time.Millisecond))
 }
 

@@ -168,7 +168,7 @@ func (s *Service) await(ctx context.Context, c *call, end time.Time) (_ holdfast
 		return holdfast.Grant{}, false, holdfast.Unknown(ErrStopping())
 	}
 	blockers, sentAway, others, err := s.leave(ctx, c)
-	granted := !others && c.isOver() && c.grant != nil
+	granted := !others && c.grant != nil
 	switch {
 	case granted && !left:
 		exp := remaining(c.until) // it may have had to leave first, which takes a while
