@@ -34,6 +34,10 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		{Op: Lock, UID: "k", Keys: holdfast.Keys("v"), Wait: true},
 		{Op: Lock, UID: "l", Keys: holdfast.Keys("v"), Wait: true},
 		{Op: Force, Key: "v"}, // k holds it, and l still waits
+		{Op: Lock, UID: "m", Keys: holdfast.Keys("u")},
+		{Op: Lock, UID: "n", Keys: holdfast.Keys("u"), Wait: true},
+		{Op: Cancel, Place: 8, Seen: 99},
+		{Op: Force, Key: "u"},
 		{Op: Force, Key: "v"},
 		{Op: Force, Key: "v"},
 		{Op: Force, Key: "x"},
