@@ -12,7 +12,7 @@ func TestWhoFailsOftenIsSlowed(t *testing.T) {
 	now := time.Unix(0, 0)
 	here, there := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	for i := range freeAttempts {
-		if delay, _ := a.Failed(here, now); delay != 0 {
+		if delay, first := a.Failed(here, now); delay != 0 || first {
 			t.Fatalf("failure %d is slowed", i+1)
 		}
 	}
@@ -25,8 +25,10 @@ func TestWhoFailsOftenIsSlowed(t *testing.T) {
 	if delay, _ := a.Failed(there, now); delay != 0 {
 		t.Error("its neighbour is slowed")
 	}
-	if delay, _ := a.Failed(here, now.Add(attemptsWindow)); delay == 0 {
-		t.Error("forgotten after one window")
+	for range freeAttempts {
+		if delay, _ := a.Failed(here, now.Add(attemptsWindow)); delay == 0 {
+			t.Error("forgotten after one window")
+		}
 	}
 	if delay, _ := a.Failed(here, now.Add(3*attemptsWindow)); delay != 0 {
 		t.Error("never forgotten")
@@ -38,7 +40,7 @@ func TestAnIPv6NetworkIsOneAddress(t *testing.T) {
 	for i := range freeAttempts {
 		a.Failed(netip.MustParseAddr(fmt.Sprintf("2001:db8:1:2:%x::1%%eth0", i)), time.Unix(0, 0))
 	}
-	if delay, _ := a.Failed(netip.MustParseAddr("2001:db8:1:2::9"), time.Unix(0, 0)); delay == 0 {
+	if delay, _ := a.Failed(netip.MustParseAddr("2001:db8:1:2:8000::9"), time.Unix(0, 0)); delay == 0 {
 		t.Error("another address of the network is not slowed")
 	}
 	if delay, _ := a.Failed(netip.MustParseAddr("2001:db8:1:3::9"), time.Unix(0, 0)); delay != 0 {
@@ -60,6 +62,9 @@ func TestFailuresOfManyAddressesNeedLittleMemory(t *testing.T) {
 		if beyond := i >= maxAddresses+freeAttempts; (delay != 0) != beyond {
 			t.Fatalf("address %d: %v", i, delay)
 		}
+	}
+	if delay, _ := a.Failed(netip.AddrFrom4([4]byte{10, 0, 0, 0}), time.Unix(0, 0)); delay != 0 {
+		t.Error("one that was there before is slowed with the others")
 	}
 	if len(a.now) > maxAddresses+1 {
 		t.Errorf("%d addresses are kept", len(a.now))

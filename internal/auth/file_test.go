@@ -10,9 +10,11 @@ import (
 
 func TestAFileIsReadAsItIsWritten(t *testing.T) {
 	_, hash := NewToken()
+	_, other := NewToken()
 	file := new(File)
 	for _, e := range []Entry{
 		{Name: "billing", SHA256: hash, UID: "billing-", Grants: []Grant{{"invoice/", Lock | Check}, {"invoice/secret/", 0}}},
+		{Name: "web", SHA256: other},
 		{Name: "ops", Certificate: "ops laptop", Grants: []Grant{{"", Admin | Metrics | List}}},
 	} {
 		if err := file.Add(e); err != nil {
@@ -23,7 +25,16 @@ func TestAFileIsReadAsItIsWritten(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(read, file) {
 		t.Errorf("got %+v, %v", read, err)
 	}
-	if !file.Remove("ops") || file.Remove("ops") || len(file.Entries) != 1 {
+	for want, e := range map[string]Entry{
+		"revoke it first":     {Name: "ops", Certificate: "c"},
+		"name: must be":       {Name: "\xff", Certificate: "c"},
+		"the same as \"ops\"": {Name: "c", Certificate: "ops laptop"},
+	} {
+		if err := file.Add(e); err == nil || !strings.Contains(err.Error(), want) || len(file.Entries) != 3 {
+			t.Errorf("%q is added: %v, want %s", e.Name, err, want)
+		}
+	}
+	if !file.Remove("ops") || file.Remove("ops") || len(file.Entries) != 2 {
 		t.Errorf("left %+v", file.Entries)
 	}
 	if empty, err := ParseFile(new(File).Text()); err != nil || len(empty.Entries) != 0 {
@@ -57,6 +68,9 @@ func TestAWrongFileIsRefused(t *testing.T) {
 		{"a field twice", `{"tokens":[],"tokens":[]}`, "tokens"},
 		{"no name", `{"tokens":[{"sha256":"` + hash + `","grants":[]}]}`, "name: must be 1 to 128"},
 		{"a long name", `{"tokens":[{"name":"` + strings.Repeat("n", MaxName+1) + `","sha256":"` + hash + `","grants":[]}]}`, "name: must be 1 to 128"},
+		{"a name of two lines", `{"tokens":[{"name":"n\n","sha256":"` + hash + `","grants":[]}]}`, "name: must be 1 to 128"},
+		{"a long certificate", `{"tokens":[{"name":"n","certificate":"` + strings.Repeat("c", MaxName+1) + `","grants":[]}]}`, "certificate: must be a name"},
+		{"more than a hash", `{"tokens":[{"name":"n","sha256":"` + hash + `a","grants":[]}]}`, "sha256: must be 64"},
 		{"known by nothing", `{"tokens":[{"name":"n","grants":[]}]}`, "needs either sha256 or certificate"},
 		{"known by two things", entry(`"certificate":"c","grants":[]`), "needs either sha256 or certificate"},
 		{"half a hash", `{"tokens":[{"name":"n","sha256":"abcd","grants":[]}]}`, "sha256: must be 64 hexadecimal digits"},

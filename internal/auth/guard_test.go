@@ -177,10 +177,10 @@ func TestOneKeyThatIsNotAllowedIsEnough(t *testing.T) {
 
 func TestAMalformedRequestIsToldSo(t *testing.T) {
 	s := build(t).let("none", "")
-	_, lock := s.Lock(t.Context(), holdfast.LockRequest{UID: "u"})
-	_, unlock := s.Unlock(t.Context(), holdfast.UnlockRequest{UID: "u"})
+	_, lock := s.Lock(t.Context(), holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("\x00")})
+	_, unlock := s.Unlock(t.Context(), holdfast.UnlockRequest{UID: "u", Tokens: []holdfast.Token{{Key: "\x00"}}})
 	_, extend := s.Extend(t.Context(), holdfast.ExtendRequest{})
-	_, check := s.Check(t.Context(), nil)
+	_, check := s.Check(t.Context(), []string{"\x00"})
 	_, get := s.Get(t.Context(), "")
 	_, list := s.List(t.Context(), holdfast.ListRequest{Limit: -1})
 	_, watch := s.Watch(t.Context(), holdfast.WatchRequest{UID: "\x00"})
@@ -204,36 +204,6 @@ func TestUidsOfOthersAreRefused(t *testing.T) {
 				t.Errorf("%q, %d: %v", uid, i, err)
 			}
 		}
-	}
-}
-
-func TestExtendWithoutTokensLeavesOutWhatIsNotAllowed(t *testing.T) {
-	h := build(t)
-	mine, both := h.let("mine", "", "a/=lock", "c/=lock"), h.let("both", "", all)
-	for i := range 300 {
-		hold(t, both, "u", fmt.Sprintf("a/%03d", i))
-	}
-	hold(t, both, "u", "b/1")
-	hold(t, both, "u", "c/1")
-	hold(t, both, "other", "a/other")
-	got, err := mine.Extend(t.Context(), holdfast.ExtendRequest{UID: "u", Exp: time.Hour})
-	if err != nil || len(got.Tokens) != 301 || got.Lost != nil || got.Exp < time.Hour/2 {
-		t.Fatalf("%d tokens, lost %v, exp %v, %v", len(got.Tokens), got.Lost, got.Exp, err)
-	}
-	for _, token := range got.Tokens {
-		if strings.HasPrefix(token.Key, "b/") || token.Key == "a/other" {
-			t.Errorf("extended %v", token)
-		}
-	}
-	left := func(key string) time.Duration {
-		lock, err := h.store.Get(t.Context(), key)
-		if err != nil || len(lock.Holders) != 1 {
-			t.Fatal(lock, err)
-		}
-		return lock.Holders[0].Exp
-	}
-	if left("b/1") > time.Minute || left("c/1") < time.Hour/2 || left("a/other") > time.Minute {
-		t.Errorf("b/1: %v, c/1: %v, a/other: %v", left("b/1"), left("c/1"), left("a/other"))
 	}
 }
 
@@ -288,6 +258,18 @@ func TestAListShowsWhatIsAllowedOnly(t *testing.T) {
 	})
 }
 
+// Who may see nothing at all is told so, and not that there is nothing.
+func TestWhoMaySeeNothingIsToldSo(t *testing.T) {
+	s := build(t).let("some", "", "a/=lock")
+	_, list := s.List(t.Context(), holdfast.ListRequest{})
+	_, watch := s.Watch(t.Context(), holdfast.WatchRequest{})
+	for i, err := range []error{list, watch} {
+		if holdfast.ErrorCode(err) != holdfast.CodeForbidden {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+}
+
 // What lies between is not walked through key by key.
 func TestALongExceptionIsSkipped(t *testing.T) {
 	h := build(t)
@@ -301,6 +283,19 @@ func TestALongExceptionIsSkipped(t *testing.T) {
 	page, err := as{Guard(counted), s.caller}.List(t.Context(), holdfast.ListRequest{Limit: 2})
 	if err != nil || len(page.Locks) != 2 || page.Locks[1].Key != "c" || counted.lists > 3 {
 		t.Errorf("%v, %v, after %d lists", page, err, counted.lists)
+	}
+}
+
+// There is no key behind an exception whose prefix is nearly as long as a key may
+// be: it is walked through.
+func TestAnExceptionOnLongKeys(t *testing.T) {
+	h := build(t)
+	long := strings.Repeat("b", holdfast.MaxKey-2)
+	s, free := h.let("some", "", "=list", long+"="), h.let("all", "", all)
+	hold(t, free, "u", long+"1", long+"2", "c")
+	page, err := s.List(t.Context(), holdfast.ListRequest{Limit: 1})
+	if err != nil || len(page.Locks) != 1 || page.Locks[0].Key != "c" {
+		t.Errorf("%v, %v", page, err)
 	}
 }
 
@@ -347,6 +342,41 @@ func TestEventsOfOtherKeysAreNotSeen(t *testing.T) {
 	}
 }
 
+// telling is a service that misses some events, and then cannot be reached.
+type telling struct {
+	holdfast.Service
+	err error
+}
+
+func (s telling) Watch(context.Context, holdfast.WatchRequest) (iter.Seq2[holdfast.Event, error], error) {
+	return func(yield func(holdfast.Event, error) bool) {
+		_ = yield(holdfast.Event{Type: holdfast.EventGap}, nil) && yield(holdfast.Event{}, s.err)
+	}, nil
+}
+
+// That some are gone, and why there are no more, is told whatever keys may be seen.
+func TestAGapAndTheEndAreSeen(t *testing.T) {
+	h := build(t)
+	s := h.let("some", "", "a/=watch", "c/=watch")
+	errGone := holdfast.Unavailable(nil, "gone")
+	watched, err := as{Guard(telling{h.store, errGone}), s.caller}.Watch(t.Context(), holdfast.WatchRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen []string
+	for event, err := range watched {
+		seen = append(seen, fmt.Sprint(event.Type, err))
+	}
+	if want := []string{"gap<nil>", fmt.Sprint(errGone)}; !slices.Equal(seen, want) {
+		t.Errorf("saw %q, not %q", seen, want)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if _, err := s.Watch(ended, holdfast.WatchRequest{}); err != context.Canceled {
+		t.Errorf("of a client that is gone: %v", err)
+	}
+}
+
 func TestARevokedTokenEndsWhatIsUnderWay(t *testing.T) {
 	h := build(t)
 	s, free := h.let("some", "", all), h.let("all", "", all)
@@ -357,10 +387,14 @@ func TestARevokedTokenEndsWhatIsUnderWay(t *testing.T) {
 	h.file.Remove("some")
 	h.ring.Use(h.file)
 	hold(t, free, "u", "a")
+	told := 0
 	for event, err := range watched {
-		if holdfast.ErrorCode(err) != holdfast.CodeUnauthenticated {
+		if told++; holdfast.ErrorCode(err) != holdfast.CodeUnauthenticated || told > 1 {
 			t.Fatalf("saw %v, %v", event, err)
 		}
+	}
+	if told == 0 {
+		t.Error("it is not told why there are no more events")
 	}
 	if _, err := s.Get(t.Context(), "a"); holdfast.ErrorCode(err) != holdfast.CodeUnauthenticated {
 		t.Errorf("got %v", err)
@@ -434,7 +468,11 @@ func TestTheServiceAsAWhole(t *testing.T) {
 func TestWhoIsKnown(t *testing.T) {
 	token, hash := NewToken()
 	other, _ := NewToken()
-	ring := NewKeyring(&File{Entries: []Entry{{Name: "t", SHA256: hash}, {Name: "c", Certificate: "cn"}}})
+	near := hash // as much of it as tokens are looked up by
+	near[len(near)-1]++
+	ring := NewKeyring(&File{Entries: []Entry{
+		{Name: "near", SHA256: near}, {Name: "t", SHA256: hash}, {Name: "c", Certificate: "cn"}, {Name: "zero"},
+	}})
 	for _, test := range []struct {
 		caller *Caller
 		want   string
@@ -457,66 +495,5 @@ func TestWhoIsKnown(t *testing.T) {
 		if got != test.want {
 			t.Errorf("known as %q, want %q", got, test.want)
 		}
-	}
-}
-
-// failing is a service that extends once, and then cannot be reached.
-type failing struct {
-	holdfast.Service
-	extended int
-}
-
-func (f *failing) Extend(ctx context.Context, req holdfast.ExtendRequest) (holdfast.Extension, error) {
-	if f.extended++; f.extended > 1 {
-		return holdfast.Extension{}, holdfast.Unavailable(nil, "no leader")
-	}
-	return f.Service.Extend(ctx, req)
-}
-
-// What a caller may not extend all of is extended in parts: some may be done when
-// the next one fails.
-func TestAnExtensionThatIsHalfDoneSaysSo(t *testing.T) {
-	h := build(t)
-	free := h.let("free", "", all)
-	some := h.let("some", "", "k=lock")
-	service := &failing{Service: h.store}
-	some.service = Guard(service)
-	for i := range holdfast.MaxKeys + 1 {
-		hold(t, free, "u", fmt.Sprint("k", i))
-	}
-	_, err := some.Extend(t.Context(), holdfast.ExtendRequest{UID: "u"})
-	if refusal, ok := err.(*holdfast.Error); !ok || !refusal.OutcomeUnknown {
-		t.Errorf("after one part: %#v", err)
-	}
-	_, err = some.Extend(t.Context(), holdfast.ExtendRequest{UID: "u"})
-	if refusal, ok := err.(*holdfast.Error); !ok || refusal.OutcomeUnknown {
-		t.Errorf("after none: %#v", err)
-	}
-}
-
-// fading is a service in which the holds of the first extension have just ended.
-type fading struct {
-	holdfast.Service
-	extended int
-}
-
-func (f *fading) Extend(ctx context.Context, req holdfast.ExtendRequest) (holdfast.Extension, error) {
-	if f.extended++; f.extended == 1 {
-		return holdfast.Extension{Lost: req.Tokens}, nil
-	}
-	return f.Service.Extend(ctx, req)
-}
-
-func TestAnExtensionInPartsTellsWhatIsLeft(t *testing.T) {
-	h := build(t)
-	free := h.let("free", "", all)
-	some := h.let("some", "", "k=lock")
-	some.service = Guard(&fading{Service: h.store})
-	for i := range holdfast.MaxKeys + 1 {
-		hold(t, free, "u", fmt.Sprint("k", i))
-	}
-	got, err := some.Extend(t.Context(), holdfast.ExtendRequest{UID: "u", Exp: 2 * time.Hour})
-	if err != nil || len(got.Tokens) != 1 || got.Exp < time.Hour {
-		t.Errorf("%d extended, %v left, %v", len(got.Tokens), got.Exp, err)
 	}
 }
