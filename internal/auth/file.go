@@ -126,9 +126,9 @@ func (f *File) Remove(name string) bool {
 
 // Text gives the file as it is kept on disk.
 func (f *File) Text() []byte {
-	written := fileJSON{Tokens: []entryJSON{}}
+	var written fileJSON
 	for _, e := range f.Entries {
-		out := entryJSON{Name: e.Name, Certificate: e.Certificate, UID: e.UID, Grants: []grantJSON{}}
+		out := entryJSON{Name: e.Name, Certificate: e.Certificate, UID: e.UID}
 		if e.Certificate == "" {
 			out.SHA256 = hex.EncodeToString(e.SHA256[:])
 		}

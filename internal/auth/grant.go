@@ -64,8 +64,8 @@ func (g grants) within(verb Verbs, prefix string) []string {
 	return found
 }
 
-// exception gives, for a key on which a verb is not allowed, the prefix of
-// keys around it on all of which it is not; "" if that is not known.
+// exception gives the prefix of keys around a key on none of which a verb is
+// allowed; "" if it is allowed on some, or that is not known.
 func (g grants) exception(verb Verbs, key string) string {
 	prefix := g.on(key).Prefix
 	if len(g.within(verb, prefix)) > 0 {

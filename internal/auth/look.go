@@ -69,9 +69,6 @@ func (g *guard) list(ctx context.Context, e *entry, verb Verbs, req holdfast.Lis
 // goOn gives the key behind which a list goes on that has come to next: if
 // nothing around that is allowed, behind all of it.
 func (e *entry) goOn(verb Verbs, next string) string {
-	if next == "" || e.grants.allow(verb, next) {
-		return next
-	}
 	if around := e.grants.exception(verb, next); around != "" && len(around)+len(last) <= holdfast.MaxKey {
 		return max(next, around+last)
 	}
