@@ -102,9 +102,11 @@ func TestADamagedSnapshotIsRefused(t *testing.T) {
 	if _, err := Read(bytes.NewReader(append(bytes.Clone(good), 0))); !errors.Is(err, ErrDamaged) {
 		t.Fatalf("added at the end: %v", err)
 	}
-	failing := io.MultiReader(bytes.NewReader(good[:20]), iotest{os.ErrDeadlineExceeded})
-	if _, err := Read(failing); errors.Is(err, ErrDamaged) || !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatalf("a reader that fails: %v", err)
+	for _, end := range []int{20, len(good)} {
+		failing := io.MultiReader(bytes.NewReader(good[:end]), iotest{os.ErrDeadlineExceeded})
+		if _, err := Read(failing); errors.Is(err, ErrDamaged) || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("a reader that fails at %d: %v", end, err)
+		}
 	}
 }
 
@@ -192,12 +194,13 @@ func TestASnapshotThatMakesNoSenseIsRefused(t *testing.T) {
 		"a request for a key twice":   sealed(header(5, 3, 0, 1), asked(func(r *request) { r.asks = holdfast.Keys("x", "x") })),
 		"a request for no life":       sealed(header(5, 3, 0, 1), asked(func(r *request) { r.exp = 0 })),
 		"a broken request":            sealed(header(5, 3, 0, 1), append(waiter, broken...)),
-		"a request with a broken ask": sealed(header(5, 3, 0, 1), within(waiter, broken)),
+		"a request with a broken ask": sealed(header(5, 3, 0, 1), within(waiter, append(appendAsk(nil, &holdfast.Ask{Key: "z"}), broken...))),
 		"a broken header":             sealed(broken),
 		"fewer holds than it says":    sealed(header(5, 3, 2, 0), hold),
 		"more holds than can be":      sealed(header(5, 3, math.MaxUint64, 0), hold),
 		"more requests than can be":   sealed(header(5, 3, 0, math.MaxUint64), waiter),
 		"a record too long":           sealed(padded(maxRecord + 1)),
+		"a length that is no number":  sealedAs(magic + strings.Repeat("\xff", binary.MaxVarintLen64)),
 		"another version":             sealedAs("HOLDFST\x02", header(5, 3, 0, 0)),
 	} {
 		if _, err := Read(bytes.NewReader(bad)); !errors.Is(err, ErrDamaged) {
