@@ -189,6 +189,9 @@ func TestCloseAnswersWhoeverWaits(t *testing.T) {
 	if _, err := s.Check(t.Context(), []string{"x"}); holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
 		t.Fatal(err)
 	}
+	if _, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("y")}); holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
+		t.Fatal(err)
+	}
 }
 
 // Very many holds that end in the same millisecond do not stall the others:
