@@ -333,6 +333,23 @@ func TestAForcedReleaseIsNoticedAtTheNextExtension(t *testing.T) {
 	})
 }
 
+// A hold on two keys is one: with either of them it is over.
+func TestAForcedReleaseOfOneKeyEndsTheHold(t *testing.T) {
+	within(t, func(t *testing.T, w *world) {
+		held, err := w.client.Hold(t.Context(), holdfast.Keys("x", "y"), client.Exp(9*time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer held.Unlock(context.Background())
+		w.store.Force(t.Context(), holdfast.ForceRequest{Key: "y"})
+		time.Sleep(3*time.Second + time.Millisecond)
+		overBecause(t, held, client.ErrEnded)
+		if !strings.Contains(held.Err().Error(), `"y"`) {
+			t.Errorf("the error does not name the key: %v", held.Err())
+		}
+	})
+}
+
 // Who has stood in line does not know when it was granted: its life is
 // reckoned from an extension.
 func TestAfterALongWaitTheWholeExpIsThere(t *testing.T) {
