@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"holdfast"
+	"holdfast/internal/table"
 )
 
 func TestABackupMakesTheSameTableWithLaterVersions(t *testing.T) {
@@ -46,8 +47,8 @@ func TestABackupMakesTheSameTableWithLaterVersions(t *testing.T) {
 		t.Fatal("beyond what a JSON number carries")
 	}
 
-	if err := Restore(t.Context(), &backup, options); err == nil {
-		t.Fatal("restored over another history")
+	if err := Restore(t.Context(), &backup, options); err == nil || !strings.Contains(err.Error(), "is not empty") {
+		t.Fatalf("restored over another history: %v", err)
 	}
 	damaged := bytes.NewReader(backup.Bytes())
 	if err := Restore(t.Context(), damaged, Options{Dir: t.TempDir()}); err == nil {
@@ -92,6 +93,26 @@ func TestVersionsOfABackupAreRestoredWithTheirLead(t *testing.T) {
 	next := lock(t, second, holdfast.LockRequest{UID: "b", Keys: holdfast.Keys("new"), Exp: time.Hour})
 	if next.Tokens[0].Version < kept.Tokens[0].Version+lostVersions {
 		t.Errorf("version %d after %d; the restore: %v", next.Tokens[0].Version, kept.Tokens[0].Version, cutOff)
+	}
+}
+
+// Versions begin at the wall clock's microseconds, beyond all that an earlier store or
+// the lost history of an old backup can have given.
+func TestVersionsBeginAtTheClock(t *testing.T) {
+	var old bytes.Buffer
+	if _, err := table.New(7).Snapshot().WriteTo(&old); err != nil {
+		t.Fatal(err)
+	}
+	clock := uint64(time.Now().UnixMicro())
+	restored := filepath.Join(t.TempDir(), "new")
+	if err := Restore(t.Context(), &old, Options{Dir: restored, Logger: slog.New(slog.DiscardHandler)}); err != nil {
+		t.Fatal(err)
+	}
+	for what, dir := range map[string]string{"new": t.TempDir(), "restored": restored} {
+		first := lock(t, open(t, dir), holdfast.LockRequest{UID: "a", Keys: holdfast.Keys("x"), Exp: time.Hour}).Tokens[0].Version
+		if first <= clock {
+			t.Errorf("the first version of a %s store is %d", what, first)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package raftstore
 
 import (
+	"io"
 	"slices"
 	"testing"
 	"time"
@@ -82,6 +83,9 @@ func TestWhoLeadsAgainIsNotConfirmedByAnEarlierTerm(t *testing.T) {
 	}
 	if _, err := s.Lock(t.Context(), req); holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
 		t.Errorf("it is granted again: %v", err)
+	}
+	if err := (Leading{s.Service, s}).Backup(t.Context(), io.Discard); holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
+		t.Errorf("it is backed up: %v", err)
 	}
 }
 

@@ -23,7 +23,7 @@ func syncDir(path string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return errors.Join(syncFile(dir), dir.Close())
 }
 
 // logFiles gives access to the files of the log. Raft-wal v0.4.2 brings the directory

@@ -248,7 +248,7 @@ func (d *badDisk) storage(options Options) (storage, error) {
 func openOn(t *testing.T, d *badDisk, patience time.Duration) *Store {
 	s, err := Open(t.Context(), Options{
 		Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler), Patience: patience,
-		openStorage: d.storage,
+		KeepPlaces: time.Hour, openStorage: d.storage,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -365,13 +365,22 @@ func TestNobodyIsLeftInLineByAStalledDisk(t *testing.T) {
 	until(t, func() bool { return s.Stats().Waiters == 1 })
 	d.stuck.Store(true)
 	unknown := make(chan error)
-	go func() {
-		_, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "c", Keys: holdfast.Keys("y"), Exp: time.Hour})
-		unknown <- err
-	}()
-	until(t, func() bool { return s.disk.log.began.Load() != 0 })
+	for i := range inFlight { // what follows has to wait in the queue
+		go func() {
+			_, err := s.Lock(t.Context(), holdfast.LockRequest{UID: "c", Keys: holdfast.Keys(fmt.Sprint(i)), Exp: time.Hour})
+			unknown <- err
+		}()
+		until(t, func() bool {
+			under := 0
+			s.batches.Range(func(any, any) bool { under++; return true })
+			return under == i+1
+		})
+	}
 	leave()
-	<-unknown
+	until(t, func() bool { return len(s.queue) == 1 })
+	for range inFlight {
+		<-unknown
+	}
 	d.stuck.Store(false)
 	close(d.stall)
 	if err := <-left; err == nil {

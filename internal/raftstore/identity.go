@@ -57,6 +57,10 @@ func (i *identity) write(dir string) error {
 	return nil
 }
 
+// syncFile brings a file to disk, or the names in a directory. Tests put another in
+// its place.
+var syncFile = (*os.File).Sync
+
 // writeFile replaces a file as a whole.
 func writeFile(path string, b []byte) (err error) {
 	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
@@ -65,7 +69,7 @@ func writeFile(path string, b []byte) (err error) {
 	}
 	defer os.Remove(file.Name())
 	_, err = file.Write(b)
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+	if err = errors.Join(err, syncFile(file), file.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(file.Name(), path); err != nil {

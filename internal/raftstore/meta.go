@@ -97,7 +97,7 @@ func blank(name string, at, length int) error {
 		return err
 	}
 	_, err = file.WriteAt(make([]byte, length), int64(at))
-	return errors.Join(err, file.Sync(), file.Close())
+	return errors.Join(err, syncFile(file), file.Close())
 }
 
 func damagedBehind(name string, end int) error {
