@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"sort"
-	"time"
 
 	"holdfast"
 )
@@ -30,6 +29,8 @@ func direct(history []Op) []string {
 	d.versionsGrow()
 	d.noOverlap()
 	d.limits()
+	d.heldAlready()
+	d.inLine()
 	d.inOrder()
 	d.register()
 	return d.problems
@@ -121,6 +122,9 @@ func (d *directly) wellFormed(op *Op) {
 	if op.Kind == Unlock && op.Error != "" && op.Outcome == Done {
 		d.problem("%s: %s", op.Error, op)
 	}
+	if op.Kind == Extend && op.Outcome == Done && !op.All && !sameTokens(op.Tokens, slices.Concat(op.Held, op.Lost)) {
+		d.problem("the answer is not about the tokens that were shown: %s", op)
+	}
 	if op.Kind != Lock {
 		return
 	}
@@ -149,11 +153,40 @@ func (d *directly) wellFormed(op *Op) {
 				d.problem("a key that was not asked for is in the way: %s", op)
 			case b.UID == op.UID:
 				d.problem("an owner is in its own way: %s", op)
-			case !b.Waiting && b.Mode == holdfast.Shared && op.Asks[i].Mode == holdfast.Shared && op.Asks[i].Limit == 0:
+			case !b.Waiting && b.Mode == holdfast.Shared && op.Asks[i].Mode == holdfast.Shared && !op.full(op.Asks[i]):
 				d.problem("shared is in the way of shared: %s", op)
 			}
 		}
+	case Deadlock:
+		if len(op.Cycle) < 2 || op.Cycle[0].UID != op.UID || !op.asks(op.Cycle[0].Key) {
+			d.problem("a circle that does not begin with what was asked: %s", op)
+		}
 	}
+}
+
+// full says whether a refusal names as many who share a key as the limit is.
+func (op *Op) full(ask holdfast.Ask) bool {
+	sharing := 0
+	for _, b := range op.Blockers {
+		if b.Key == ask.Key && !b.Waiting {
+			sharing++
+		}
+	}
+	return ask.Limit > 0 && (sharing >= ask.Limit || len(op.Blockers) >= holdfast.MaxBlockers)
+}
+
+func (op *Op) asks(key string) bool {
+	return slices.ContainsFunc(op.Asks, func(ask holdfast.Ask) bool { return ask.Key == key })
+}
+
+// sameTokens says whether two lists hold the same, in any order.
+func sameTokens(a, b []holdfast.Token) bool {
+	sorted := func(tokens []holdfast.Token) []holdfast.Token {
+		return slices.SortedFunc(slices.Values(tokens), func(a, b holdfast.Token) int {
+			return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Version, b.Version))
+		})
+	}
+	return slices.Equal(sorted(a), sorted(b))
 }
 
 // unique is that a version is given once: to one owner.
@@ -287,91 +320,6 @@ func (d *directly) limits() {
 			}
 		}
 	}
-}
-
-// inOrder is rule 3 as far as a history can tell. Where each request has an
-// owner of its own and wants one key for itself, whoever was seen in line ahead
-// of another, or before the other had asked, is granted first.
-func (d *directly) inOrder() {
-	asked := map[string]int{}
-	for i := range d.ops {
-		if op := &d.ops[i]; op.Kind == Lock {
-			asked[op.UID]++
-		}
-	}
-	granted := map[owned]*Op{}     // who is granted in the end
-	requests := map[string][]*Op{} // the same by key, by call
-	for i := range d.ops {
-		op := &d.ops[i]
-		if op.Kind == Lock && op.Outcome == Done && len(op.Asks) == 1 && op.Asks[0].Mode == holdfast.Exclusive && asked[op.UID] == 1 && len(op.Held) == 1 {
-			granted[owned{op.UID, op.Asks[0].Key}] = op
-			requests[op.Asks[0].Key] = append(requests[op.Asks[0].Key], op)
-		}
-	}
-	for i := range d.ops {
-		look := &d.ops[i]
-		if look.Kind != Get || look.Outcome != Done {
-			continue
-		}
-		key := look.Keys[0]
-		later := requests[key]
-		first := sort.Search(len(later), func(i int) bool { return later[i].Call > look.Return })
-		later = later[first:min(len(later), first+100)]
-		var line []*Op // the last that was seen in line, and before it the earlier ones
-		for _, w := range look.Waiters {
-			op := granted[owned{w.UID, key}]
-			if op == nil {
-				continue
-			}
-			for _, ahead := range line {
-				if d.overtook(op, ahead, look) {
-					d.problem("%s stood in line behind %s and was granted first, as was seen at %.3f ms", op, ahead, float64(look.Return)/1e6)
-				}
-			}
-			line = append(line, op)
-		}
-		for _, ahead := range line {
-			for _, op := range later {
-				if d.overtook(op, ahead, look) {
-					d.problem("%s was asked when %s stood in line, as was seen at %.3f ms, and was granted first", op, ahead, float64(look.Return)/1e6)
-				}
-			}
-		}
-	}
-}
-
-// placeKept is for how long a server keeps the place in line of one that it
-// does not hear of: the default of KEEP_PLACES.
-const placeKept = 5 * time.Second
-
-// overtook says whether op was granted a key before one who was seen in line
-// ahead of it. One who may have been away for too long has lost its place.
-// And where a request is asked again on the way, the one ahead may have been
-// granted the key without a word reaching it, and have come back when that hold
-// had run out, to stand in line once more: then there was time for a hold, in
-// which nobody else held the key.
-func (d *directly) overtook(op, ahead, look *Op) bool {
-	if ahead.Held[0].Version < op.Held[0].Version || ahead.Return-ahead.Call >= int64(placeKept) {
-		return false
-	}
-	return !ahead.Again || d.longestFree(ahead.Held[0].Key, look.Call, op.Return) < ahead.Exp*1e6
-}
-
-// longestFree is the longest time within a span for which nobody holds a key
-// for certain.
-func (d *directly) longestFree(key string, from, to int64) int64 {
-	var longest int64
-	for _, h := range d.lives[key] {
-		if h.to <= h.from {
-			continue
-		}
-		if h.from >= to {
-			break
-		}
-		longest = max(longest, h.from-from)
-		from = max(from, h.to)
-	}
-	return max(longest, to-from)
 }
 
 // register is what package fence promises: the register never goes back, and

@@ -268,7 +268,7 @@ func (o *owner) extend(ctx context.Context) {
 }
 
 // standInLine is an owner that comes to one line again and again, each time as
-// somebody new, so that a history tells who came before whom.
+// somebody new, so that a history tells who came before whom. Some would share.
 func (o *owner) standInLine(ctx context.Context) {
 	for pause(ctx, o.ms(0, 40)) {
 		o.lives++
@@ -278,6 +278,9 @@ func (o *owner) standInLine(ctx context.Context) {
 			cancel()
 		}
 		req := holdfast.LockRequest{UID: o.uid(), Keys: holdfast.Keys(o.keys[0]), Exp: o.ms(50, 300), Wait: o.ms(500, 4000)}
+		if o.one(5) {
+			req.Keys[0].Mode = holdfast.Shared
+		}
 		patience := req.Wait + callTime
 		if o.one(8) {
 			patience = o.ms(0, 100)
@@ -290,7 +293,9 @@ func (o *owner) standInLine(ctx context.Context) {
 		}
 		pause(ctx, o.ms(0, 20))
 		call, cancel = bounded(ctx, callTime)
-		o.write(call, o.register, req.UID, grant.Tokens)
+		if req.Keys[0].Mode != holdfast.Shared { // see use
+			o.write(call, o.register, req.UID, grant.Tokens)
+		}
 		if !o.one(6) { // else it lets it run out
 			o.Unlock(call, holdfast.UnlockRequest{UID: req.UID, Tokens: grant.Tokens})
 		}
