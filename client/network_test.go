@@ -25,6 +25,7 @@ type network struct {
 	held      chan struct{} // nil, or what clients write waits for it
 	delay     time.Duration // of answers
 	severed   int           // of so many connections nothing arrives any more
+	lost      int           // those whose ends do not hear of each other any more
 	count     int           // connections made
 }
 
@@ -84,6 +85,13 @@ func (n *network) sever() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.severed = n.count
+}
+
+// lose is sever, and neither side hears of it when the other one closes.
+func (n *network) lose() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.severed, n.lost = n.count, n.count
 }
 
 // hold lets what clients write wait until it is released.
@@ -159,6 +167,16 @@ func (w *wire) CloseWrite() error {
 		return nil
 	}
 	return w.Conn.CloseWrite()
+}
+
+func (w *wire) Close() error {
+	w.network.mu.Lock()
+	quiet := w.count <= w.network.lost
+	w.network.mu.Unlock()
+	if quiet {
+		return w.CloseRead()
+	}
+	return w.Conn.Close()
 }
 
 func (w *wire) SetWriteDeadline(t time.Time) error {

@@ -442,36 +442,45 @@ func TestASilentStreamIsLeft(t *testing.T) {
 	})
 }
 
-// Nobody asks anything, and the network swallows everything: whoever waits in
-// line hears of it all the same.
+// Nobody asks anything, and the network swallows everything, for a while or on the
+// connections that there are: whoever waits in line hears of it all the same.
 func TestAnIdleStreamIsKeptAliveOrLeft(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := newNetwork()
-		state := store(t)
-		n.serve(t, "a", state)
-		n.serve(t, "b", state)
-		c := connectWith(t, client.Options{Transport: n.transport(t), Patience: time.Minute}, "a", "b")
-		grant, err := c.Lock(t.Context(), holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Exp: 20 * time.Hour})
-		if err != nil {
-			t.Fatal(err)
-		}
-		granted := make(chan error, 1)
-		go func() {
-			_, err := c.Lock(t.Context(), holdfast.LockRequest{UID: "v", Keys: holdfast.Keys("x"), Exp: time.Hour, Wait: 10 * time.Hour})
-			granted <- err
-		}()
-		time.Sleep(time.Hour) // it is alive all the time
-		n.setCut(true)
-		time.AfterFunc(31*time.Second, func() { n.setCut(false) }) // two pings
-		time.Sleep(2 * time.Minute)
-		if _, err := state.Unlock(t.Context(), holdfast.UnlockRequest{UID: "u", Tokens: grant.Tokens}); err != nil {
-			t.Fatal(err)
-		}
-		began := time.Now()
-		if err := <-granted; err != nil || time.Since(began) > time.Second {
-			t.Errorf("after %v: %v", time.Since(began), err)
-		}
-	})
+	for name, harm := range map[string]func(*network){
+		"for a while": func(n *network) {
+			n.setCut(true)
+			time.AfterFunc(31*time.Second, func() { n.setCut(false) }) // two pings
+		},
+		"for good": (*network).lose,
+	} {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { idleStream(t, harm) }) })
+	}
+}
+
+func idleStream(t *testing.T, harm func(*network)) {
+	n := newNetwork()
+	state := store(t)
+	n.serve(t, "a", state)
+	n.serve(t, "b", state)
+	c := connectWith(t, client.Options{Transport: n.transport(t), Patience: time.Minute}, "a", "b")
+	grant, err := c.Lock(t.Context(), holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Exp: 20 * time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	granted := make(chan error, 1)
+	go func() {
+		_, err := c.Lock(t.Context(), holdfast.LockRequest{UID: "v", Keys: holdfast.Keys("x"), Exp: time.Hour, Wait: 10 * time.Hour})
+		granted <- err
+	}()
+	time.Sleep(time.Hour) // it is alive all the time
+	harm(n)
+	time.Sleep(2 * time.Minute)
+	if _, err := state.Unlock(t.Context(), holdfast.UnlockRequest{UID: "u", Tokens: grant.Tokens}); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := <-granted; err != nil || time.Since(began) > time.Second {
+		t.Errorf("after %v: %v", time.Since(began), err)
+	}
 }
 
 func TestCloseLetsCallsEnd(t *testing.T) {

@@ -88,6 +88,9 @@ type Conn struct{ out, in net.Conn }
 func (c *Conn) Read(p []byte) (int, error)  { return c.in.Read(p) }
 func (c *Conn) Write(p []byte) (int, error) { return c.out.Write(p) }
 
+// CloseRead closes the side that is read from.
+func (c *Conn) CloseRead() error { return c.in.Close() }
+
 // CloseWrite closes the side that is written to.
 func (c *Conn) CloseWrite() error { return c.out.Close() }
 
