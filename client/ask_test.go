@@ -542,7 +542,6 @@ func TestTheEndOfCtxEndsAllPatience(t *testing.T) {
 	}
 }
 
-// A call that was given little time tells the next one that a server is silent.
 // A ctx of a few seconds is shorter than all patience: who gives up in a pause
 // learns what it was that kept it waiting.
 func TestTheEndOfCtxInAPauseTellsWhatWasWrong(t *testing.T) {
@@ -556,6 +555,7 @@ func TestTheEndOfCtxInAPauseTellsWhatWasWrong(t *testing.T) {
 	})
 }
 
+// A call that was given little time tells the next one that a server is silent.
 func TestASilentServerIsLeft(t *testing.T) {
 	follow(t, "a b", []line{{after: time.Hour}, isFree}, func(t *testing.T, c *client.Client, s *script) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
