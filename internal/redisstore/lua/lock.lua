@@ -33,7 +33,10 @@ local function lock()
     end
   end
   local cycle = circle(r)
-  if cycle then return {'deadlock', unpack(cycle)} end
+  if cycle then
+    table.insert(cycle, 1, 'deadlock')
+    return cycle
+  end
   local limit, owner = tooMany(r, true)
   if limit then return {'limit', limit, owner} end
   local w = stand(r)
