@@ -15,6 +15,10 @@ import (
 	"holdfast/internal/redistest"
 )
 
+// crowd is more than a script may look at when it is about one of them: while it
+// runs, Redis serves nobody else.
+const crowd = 500
+
 // laborious gives a store without a keeper, whose scripts count how often they call
 // a function.
 func laborious(t *testing.T, function string) (s *Store, work func() int) {
@@ -51,6 +55,75 @@ func put(t testing.TB, s *Store, uid, want string, keys ...holdfast.Ask) {
 	answer, err := s.ask(args)
 	if got := status(answer); err != nil || got != want && (got != "" || want != wordGranted) {
 		t.Fatalf("%s: %v %v", uid, answer, err)
+	}
+}
+
+// Who asks for a key that many share hears of some of them, and needs not wait
+// until all were read.
+func TestFewOfManyHoldersAreRead(t *testing.T) {
+	s, work := laborious(t, "readHold(name, uid, record, from)")
+	shared := holdfast.Ask{Key: "k", Mode: holdfast.Shared, Limit: crowd}
+	for i := range crowd {
+		put(t, s, fmt.Sprint("u", i), wordGranted, shared)
+	}
+	work()
+	for name, call := range map[string]func(){
+		"refused":        func() { put(t, s, "other", "locked", shared) },
+		"refused, alone": func() { put(t, s, "other", "locked", holdfast.Ask{Key: "k"}) },
+		"checked": func() {
+			if held, err := s.Check(t.Context(), []string{"k"}); !held || err != nil {
+				t.Error(held, err)
+			}
+		},
+	} {
+		if call(); work() > crowd/2 {
+			t.Errorf("%s: more than half of the holds were read", name)
+		}
+	}
+}
+
+// Many share a key, and each waits for one of a few others; somebody waits for what
+// they share. A hand-over makes nobody due but in the line of the key that comes free.
+func TestAHandOverLooksAtFew(t *testing.T) {
+	s, work := laborious(t, "grantable(r)")
+	const children = crowd / 10
+	child := func(i int) string { return fmt.Sprint("child", i%children) }
+	for i := range children {
+		put(t, s, "before", wordGranted, holdfast.Ask{Key: child(i)})
+	}
+	for i := range crowd {
+		uid := fmt.Sprint("u", i)
+		put(t, s, uid, wordGranted, holdfast.Ask{Key: "parent", Mode: holdfast.Shared})
+		put(t, s, uid, wordWaiting, holdfast.Ask{Key: child(i)})
+	}
+	put(t, s, "writer", wordWaiting, holdfast.Ask{Key: "parent"})
+	work()
+	fewAreLookedAt(t, s, work, child)
+}
+
+// One owner waits for many keys. One of them that comes free lets in the request
+// for it, and the others are not looked at.
+func TestAKeyThatComesFreeMakesDueWhoAsksForIt(t *testing.T) {
+	s, work := laborious(t, "grantable(r)")
+	name := func(i int) string { return fmt.Sprint("item", i) }
+	for i := range crowd {
+		put(t, s, "before", wordGranted, holdfast.Ask{Key: name(i)})
+		put(t, s, "busy", wordWaiting, holdfast.Ask{Key: name(i)})
+	}
+	work()
+	fewAreLookedAt(t, s, work, name)
+}
+
+// fewAreLookedAt frees some keys, one after the other.
+func fewAreLookedAt(t *testing.T, s *Store, work func() int, key func(i int) string) {
+	t.Helper()
+	for i := range 3 {
+		if released, err := s.Force(t.Context(), holdfast.ForceRequest{Key: key(i)}); err != nil || len(released) != 1 {
+			t.Fatal(released, err)
+		}
+		if n := work(); n > crowd/10 {
+			t.Errorf("%d requests were looked at", n)
+		}
 	}
 }
 

@@ -6,11 +6,12 @@ share. All state is in Redis; a server keeps only the requests that wait at it.
 
 Each operation is one Lua script, put together from the files in lua/ (see
 scripts.go for which script takes which), so that Redis carries it out in one
-step. keys.lua holds and keys, line.lua the lines, rules.lua rules 1 to 4,
-deadlock.lua rule 8, settle.lua letting in whoever may go, limits.lua and
-lock_limits.lua how much there may be. They follow internal/table, and a test
-gives both the same random commands and compares all that comes of them.
-head.lua lists what is stored.
+step. While it does, it serves nobody else: no script may look at all that there
+is for the sake of one. keys.lua holds and keys, line.lua the lines, rules.lua
+rules 1 to 4, deadlock.lua rule 8, settle.lua letting in whoever may go,
+limits.lua and lock_limits.lua how much there may be. They follow internal/table,
+and a test gives both the same random commands and compares all that comes of
+them. head.lua lists what is stored.
 
 Two scripts begin with a short way, lock_fast.lua and unlock_fast.lua, which
 does all there is to do when nobody is in the way and nobody waits. When many

@@ -44,23 +44,23 @@ local function circle(r)
       local k = key(a.key)
       if not covered(q.uid, k, a) then
         local sharing = 0
-        for _, h in ipairs(holders(k)) do
-          if h.uid ~= q.uid and stuck[h.uid] then
-            sharing = sharing + 1
-            if not (a.shared and h.shared and (a.limit == 0 or sharing < a.limit)) then return false end
-          end
-        end
+        if eachHold(k, function(h)
+          if h.uid == q.uid or not stuck[h.uid] then return false end
+          sharing = sharing + 1
+          return not (a.shared and h.shared and (a.limit == 0 or sharing < a.limit))
+        end) then return false end
       end
     end
     return true
   end
 
   -- … without those that can go on once the others that can have given back
-  -- what they hold. From the far end, where those are who wait for nobody.
-  local changed = true
+  -- what they hold. From the far end, where those are who wait for nobody; then from
+  -- the near one, and so on: a long chain may run either way.
+  local changed, from, to, by = true, #order, 1, -1
   while changed do
     changed = false
-    for n = #order, 1, -1 do
+    for n = from, to, by do
       local uid = order[n]
       if stuck[uid] then
         local free = true
@@ -71,6 +71,7 @@ local function circle(r)
         end
       end
     end
+    from, to, by = to, from, -by
   end
   if clear(r) then return nil end
 

@@ -57,26 +57,32 @@ end
 local function hold(k, uid)
   local h = k.held[uid]
   if h == nil then
-    local record = not k.all and call('HGET', P .. 'h:' .. k.name, uid)
+    local record = not k.all and k.n > 0 and call('HGET', P .. 'h:' .. k.name, uid)
     h = record and readHold(k.name, uid, record) or false
     k.held[uid] = h
   end
   return h
 end
 
--- Lua's own order of strings depends on the locale.
+-- Lua's own order of strings depends on the locale. Several bytes at a time, since
+-- names often begin alike.
 local function before(a, b)
-  if a == b then return false end
-  for i = 1, math.min(#a, #b) do
-    local x, y = a:byte(i), b:byte(i)
-    if x ~= y then return x < y end
+  for i = 1, math.min(#a, #b) + 1, 4 do
+    local a1, a2, a3, a4 = a:byte(i, i + 3)
+    local b1, b2, b3, b4 = b:byte(i, i + 3)
+    if a1 ~= b1 then return (a1 or 0) < (b1 or 0) end
+    if a2 ~= b2 then return (a2 or 0) < (b2 or 0) end
+    if a3 ~= b3 then return (a3 or 0) < (b3 or 0) end
+    if a4 ~= b4 then return (a4 or 0) < (b4 or 0) end
   end
-  return #a < #b
+  return false
 end
 
--- All holds on k in the order of uid.
-local function holders(k)
-  if not k.sorted then
+local function byUID(a, b) return before(a.uid, b.uid) end
+
+-- All holds on k, in any order.
+local function anyOrder(k)
+  if not k.listed then
     if not k.all then
       local got = call('HGETALL', P .. 'h:' .. k.name)
       for i = 1, #got, 2 do
@@ -85,13 +91,50 @@ local function holders(k)
       end
       k.all = true
     end
-    k.sorted = {}
+    k.listed = {}
     for _, h in pairs(k.held) do
-      if h then k.sorted[#k.sorted + 1] = h end
+      if h then k.listed[#k.listed + 1] = h end
     end
-    table.sort(k.sorted, function(a, b) return before(a.uid, b.uid) end)
   end
-  return k.sorted
+  return k.listed
+end
+
+-- All holds on k in the order of uid.
+local function holders(k)
+  local all = anyOrder(k)
+  if not k.sorted then
+    table.sort(all, byUID)
+    k.sorted = true
+  end
+  return all
+end
+
+local FEW = 64 -- holds on a key that are read at once
+
+-- Gives the holds on k to each, until it says true: in the order of uid if they are
+-- few. Of many, no more are read than it takes.
+local function eachHold(k, each)
+  if not k.all and k.n > FEW then
+    for uid in pairs(k.changed) do
+      if k.held[uid] and each(k.held[uid]) then return true end
+    end
+    local cursor = '0'
+    repeat
+      local got = call('HSCAN', P .. 'h:' .. k.name, cursor, 'COUNT', FEW)
+      cursor = got[1]
+      for i = 1, #got[2], 2 do
+        local uid = got[2][i]
+        if k.held[uid] == nil then k.held[uid] = readHold(k.name, uid, got[2][i + 1]) end
+        if not k.changed[uid] and each(k.held[uid]) then return true end
+      end
+    until cursor == '0'
+    k.all = true
+    return false
+  end
+  for _, h in ipairs(k.n > FEW and anyOrder(k) or holders(k)) do
+    if each(h) then return true end
+  end
+  return false
 end
 
 -- Owners whose holds others wait for; see settle.lua for what that is good for.
@@ -102,17 +145,66 @@ local function wanted(uid)
   return wants[uid] > 0
 end
 
--- Counts that one more, or one less, of the holds of uid is waited for.
-local function want(uid, more)
-  local before = wanted(uid)
-  wants[uid] = wants[uid] + more
-  if wants[uid] > 0 then
-    call('HSET', P .. 'wanted', uid, wants[uid])
-  else
-    call('HDEL', P .. 'wanted', uid)
-    call('SREM', P .. 'armed', uid)
+-- The owners who wait themselves while others wait for what they hold, as keys, and
+-- how many they are.
+local armed, armedCount
+
+local function armedOwners()
+  if not armed then
+    local uids = call('SMEMBERS', P .. 'armed')
+    armed, armedCount = {}, #uids
+    for _, uid in ipairs(uids) do armed[uid] = true end
   end
-  if not before and call('EXISTS', P .. 'q:' .. uid) == 1 then call('SADD', P .. 'armed', uid) end
+  return armed, armedCount
+end
+
+local function arm(uid)
+  if call('SADD', P .. 'armed', uid) == 1 and armed then armed[uid], armedCount = true, armedCount + 1 end
+end
+
+local function disarm(...)
+  local n = call('SREM', P .. 'armed', ...)
+  if n > 0 and armed then
+    for _, uid in ipairs({...}) do armed[uid] = nil end
+    armedCount = armedCount - n
+  end
+end
+
+-- Counts that one more, or one less, of the holds of each is waited for. They are
+-- no more than fit into a call.
+local function want(uids, more)
+  local known = (#uids > 1 or not wants[uids[1]]) and call('HMGET', P .. 'wanted', unpack(uids))
+  local set, del, queues = {}, {}, {}
+  for i, uid in ipairs(uids) do
+    local before = wants[uid] or tonumber(known[i] or 0)
+    wants[uid] = before + more
+    if wants[uid] > 0 then
+      set[#set + 1], set[#set + 2] = uid, wants[uid]
+      if before == 0 then queues[#queues + 1] = P .. 'q:' .. uid end
+    else
+      del[#del + 1] = uid
+    end
+  end
+  if #del > 0 then
+    call('HDEL', P .. 'wanted', unpack(del))
+    disarm(unpack(del))
+  end
+  if #set > 0 then call('HSET', P .. 'wanted', unpack(set)) end
+  if #queues > 0 and call('EXISTS', unpack(queues)) > 0 then
+    for _, queue in ipairs(queues) do
+      if call('EXISTS', queue) == 1 then arm(queue:sub(#P + 3)) end
+    end
+  end
+end
+
+-- Does that for all holders of k.
+local function wantHolders(k, more)
+  local all = anyOrder(k)
+  for from = 1, #all, FEW do
+    local uids = {}
+    for i = from, math.min(from + FEW - 1, #all) do uids[#uids + 1] = all[i].uid end
+    want(uids, more)
+  end
 end
 
 -- The keys that uid holds, in order.
@@ -130,19 +222,19 @@ end
 local function put(k, h)
   if not hold(k, h.uid) then
     k.n = k.n + 1
-    if k.lined then want(h.uid, 1) end
+    if k.lined then want({h.uid}, 1) end
   end
-  k.held[h.uid], k.shared, k.sorted, k.changed[h.uid] = h, h.shared, nil, true
+  k.held[h.uid], k.shared, k.listed, k.sorted, k.changed[h.uid] = h, h.shared, nil, nil, true
   call('ZADD', P .. (h.old and 'old' or 'young'), h.deadline, k.name .. '\0' .. h.uid)
   touch(k)
 end
 
 local function drop(k, h)
-  k.held[h.uid], k.sorted, k.changed[h.uid] = false, nil, true
+  k.held[h.uid], k.listed, k.sorted, k.changed[h.uid] = false, nil, nil, true
   k.n = k.n - 1
   -- First, since it makes room: a Redis that is full then takes the rest as well.
   call('ZREM', P .. (h.old and 'old' or 'young'), k.name .. '\0' .. h.uid)
-  if k.lined then want(h.uid, -1) end
+  if k.lined then want({h.uid}, -1) end
   if h.old then call('ZREM', P .. 'index', 'u' .. h.uid .. '\0' .. k.name) end
   touch(k)
 end

@@ -58,9 +58,10 @@ local function spot(member)
 end
 
 -- Gives the spots in the line of a key to each, first come first, up to but
--- without the place `to` ("+inf": all), until each says true.
-local function walk(name, to, each)
-  local from, chunk = '-inf', 2
+-- without the place `to` ("+inf": all), until each says true. They begin behind
+-- the place `behind`, if it is given.
+local function walk(name, to, each, behind)
+  local from, chunk = behind and '(' .. behind or '-inf', 2
   while true do
     chunk = math.min(chunk * 4, 256)
     local got = call('ZRANGEBYSCORE', P .. 'l:' .. name, from, '(' .. to, 'LIMIT', 0, chunk)
@@ -71,6 +72,12 @@ local function walk(name, to, each)
     end
     if #got < chunk then return false end
   end
+end
+
+-- The first spot in the line of a key.
+local function firstIn(k)
+  k.first = k.first or spot(call('ZRANGE', P .. 'l:' .. k.name, 0, 0)[1])
+  return k.first
 end
 
 -- The same from before a place on, nearest first.
@@ -116,14 +123,14 @@ local function stand(r)
   call('ZADD', P .. 'q:' .. w.uid, n, place)
   call('INCR', P .. 'waiters')
   if #w.asks > 1 then call('INCRBY', P .. 'more', #w.asks - 1) end
-  if #queue == 1 and wanted(w.uid) then call('SADD', P .. 'armed', w.uid) end
+  if #queue == 1 and wanted(w.uid) then arm(w.uid) end
   for _, a in ipairs(w.asks) do
     local k = key(a.key)
     call('ZADD', P .. 'l:' .. k.name, n, place .. ':' .. a.code .. ':' .. w.uid)
     if a.limit > 0 then k.limited = k.limited + 1 end
     if not k.lined then
-      k.lined = true
-      for _, h in ipairs(holders(k)) do want(h.uid, 1) end
+      k.lined, k.first = true, nil
+      wantHolders(k, 1)
     end
     touch(k)
   end
@@ -137,14 +144,15 @@ local function leave(w)
   queues[w.uid] = nil
   if call('DECR', P .. 'waiters') == 0 then call('DEL', P .. 'waiters') end
   if #w.asks > 1 and call('DECRBY', P .. 'more', #w.asks - 1) == 0 then call('DEL', P .. 'more') end
-  if #waiting(w.uid) == 0 and wanted(w.uid) then call('SREM', P .. 'armed', w.uid) end
+  if #waiting(w.uid) == 0 and wanted(w.uid) then disarm(w.uid) end
   for _, a in ipairs(w.asks) do
     local k = key(a.key)
     call('ZREM', P .. 'l:' .. k.name, w.place .. ':' .. a.code .. ':' .. w.uid)
     if a.limit > 0 then k.limited = k.limited - 1 end
+    k.first = nil
     if call('EXISTS', P .. 'l:' .. k.name) == 0 then
       k.lined = false
-      for _, h in ipairs(holders(k)) do want(h.uid, -1) end
+      wantHolders(k, -1)
     end
     touch(k)
   end

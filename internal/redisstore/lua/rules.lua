@@ -22,19 +22,18 @@ end
 
 local function holdersInTheWay(uid, k, a, yield)
   if not heldAgainst(uid, k, a) then return false end
-  for _, h in ipairs(holders(k)) do
-    if h.uid ~= uid and yield(h) then return true end
-  end
-  return false
+  return eachHold(k, function(h) return h.uid ~= uid and yield(h) end)
 end
 
 -- Those in line before r who count as holders already and with whom r could
 -- not share the key; but not those whom pass names.
 local function lineInTheWay(r, k, a, pass, yield)
   local sharing, counted -- owners who share the key ahead of r
+  local limits = a.limit > 0 or k.limited > 0
   return k.lined and walk(k.name, r.place, function(s)
-    if s.uid == r.uid or covered(s.uid, k, s) or pass and pass(s) then return false end
     local blocks = not a.shared or not s.shared
+    if not blocks and not limits then return false end
+    if s.uid == r.uid or covered(s.uid, k, s) or pass and pass(s) then return false end
     if not blocks then
       if not sharing then
         local own = hold(k, r.uid)

@@ -3,52 +3,131 @@
 --
 --   - A hold has ended, or somebody has left a line, or does not mind any more
 --     who fills its limit: those in the line of that key, up to the first who
---     shuts out all behind it.
+--     shuts out all behind it. If what has gone would have shared, and nobody in
+--     that line has a limit, it was in the way of exclusive requests alone.
 --   - An owner has got a hold: its other requests, which may be covered now.
+--     Who asks a key that it holds is armed, as the next ones are.
 --   - And whenever somebody has come to wait for somebody else, those for whom
 --     more may be passed over in line than before. These are among the armed
 --     owners: those who wait themselves while others wait for what they hold.
 
-local due, nextDue = {}, 1 -- waiters from nextDue on, in the order of place
+local due = {} -- a heap of waiters, first come first
 
-local function look(place)
-  local w = waiter(place)
+local function look(w)
   if w.due then return end
   w.due = true
   local at = #due + 1
-  while at > nextDue and due[at - 1].n > w.n do at = at - 1 end
-  table.insert(due, at, w)
+  while at > 1 do
+    local up = math.floor(at / 2)
+    if due[up].n < w.n then break end
+    due[at], at = due[up], up
+  end
+  due[at] = w
 end
 
+local function nextDue()
+  local first, w = due[1], table.remove(due)
+  local n, at = #due, 1
+  while n > 0 do
+    local down = 2 * at
+    if down < n and due[down + 1].n < due[down].n then down = down + 1 end
+    if down > n or w.n < due[down].n then
+      due[at] = w
+      break
+    end
+    due[at], at = due[down], down
+  end
+  first.due = false
+  return first
+end
+
+-- Whether somebody stands before w whom it could pass over.
+local function behind(w)
+  for _, a in ipairs(w.asks) do
+    if firstIn(key(a.key)).n < w.n then return true end
+  end
+  return false
+end
+
+-- Whether somebody holds, alone, what w asks for. When that ends, w is looked at
+-- for it.
+local function shut(w)
+  for _, a in ipairs(w.asks) do
+    local k = key(a.key)
+    if k.n > 0 and not k.shared and holders(k)[1].uid ~= w.uid then return true end
+  end
+  return false
+end
+
+-- Makes those due for whom more may be passed over than before.
 local function lookAtArmed()
-  for _, uid in ipairs(call('SMEMBERS', P .. 'armed')) do
-    for _, place in ipairs(waiting(uid)) do look(place) end
+  for uid in pairs(armedOwners()) do
+    for _, place in ipairs(waiting(uid)) do
+      local w = waiter(place)
+      if not shut(w) and behind(w) then look(w) end
+    end
   end
 end
 
-local function opened(k)
+-- Makes those due whom s does not shut out, though they stand behind it in the
+-- line of k: other requests of its owner, and who may pass it over.
+local function lookBehind(s, k)
+  local others, armed, armedCount = waiting(s.uid), armedOwners()
+  if #others == 1 and armedCount == 0 then return end
+  if call('ZCARD', P .. 'l:' .. k.name) <= #others + armedCount then
+    walk(k.name, '+inf', function(t)
+      if t.uid == s.uid or armed[t.uid] then look(waiter(t.place)) end
+    end, s.place)
+    return
+  end
+  for _, place in ipairs(others) do
+    local w = waiter(place)
+    for _, a in ipairs(w.asks) do
+      if a.key == k.name then look(w) end
+    end
+  end
+  lookAtArmed()
+end
+
+-- Something is gone that was in the way on k. Shared says that it was a share
+-- without a limit of its own; anything else counts as exclusive.
+local function opened(k, shared)
   if not k.lined or k.n > 0 and not k.shared then return end
+  local over = shared and k.limited == 0 -- was in the way of exclusive requests alone
   local sharing = k.n -- owners who hold the key or would; those asking several times are left out
   walk(k.name, '+inf', function(s)
-    local others = waiting(s.uid)
-    for _, place in ipairs(others) do look(place) end
+    if over and s.shared then return false end
+    over = false
+    look(waiter(s.place))
     if covered(s.uid, k, s) then return false end
     if not s.shared or s.limit > 0 and sharing + 1 >= s.limit then
-      lookAtArmed()
+      lookBehind(s, k)
       return true
     end
-    if #others == 1 then sharing = sharing + 1 end
+    if k.limited > 0 and #waiting(s.uid) == 1 then sharing = sharing + 1 end
     return false
   end)
 end
 
--- A hold has been granted.
-local function gained(k, h)
-  local mine = waiting(h.uid)
-  for _, place in ipairs(mine) do look(place) end
-  if #mine > 0 or k.lined then lookAtArmed() end
+-- Whether r may have shut others out of the line of k, in which it stood until it
+-- was granted h: because they would have filled its limit.
+local function shutOut(r, k, h)
+  if not r.n or h.limit == 0 then return false end
+  local sharing = k.n
+  if firstIn(k).n < r.n then -- or fewer: those who stand ahead of it
+    sharing = sharing + call('ZCARD', P .. 'l:' .. k.name)
+  end
+  return sharing >= h.limit
+end
+
+-- r has been granted the hold h.
+local function gained(r, k, h)
+  local asksMore = #waiting(h.uid) > 0
+  if asksMore or k.lined and (k.limited > 0 or not r.n or r.n > firstIn(k).n) then
+    lookAtArmed() -- otherwise whoever waits for h has waited for r
+  end
   -- A waiter's limit does not count any more once its owner holds the key.
-  if k.lined and (h.limit > 0 or k.limited > 0) then opened(k) end
+  if k.lined and (asksMore and (h.limit > 0 or k.limited > 0) or shutOut(r, k, h)) then opened(k) end
 end
 
 -- An owner has lost a hold, or a better one: what it asks in line may not be
@@ -97,7 +176,7 @@ local function grant(r)
       h = new
       put(k, h)
       say('granted', h, r.exp)
-      gained(k, h)
+      gained(r, k, h)
     end
     versions[i], ends = h.version, math.min(ends, h.deadline)
   end
@@ -136,15 +215,12 @@ local function letIn(w)
 end
 
 local function settle()
-  while due[nextDue] do
-    local w = due[nextDue]
-    nextDue = nextDue + 1
-    w.due = false
+  while due[1] do
+    local w = nextDue()
     if not w.granted and not w.gone and grantable(w) then
       letIn(w)
     end
   end
-  due, nextDue = {}, 1
 end
 
 -- Ends a hold.
@@ -152,7 +228,7 @@ local function release(k, h, how, reason)
   drop(k, h)
   say(how, h, 0, reason)
   lost(h.uid)
-  opened(k)
+  opened(k, h.shared)
 end
 
 -- Takes a waiter out of the line for good.
@@ -161,7 +237,7 @@ local function cancel(w)
   w.gone = true
   leave(w)
   forget(w)
-  for _, a in ipairs(w.asks) do opened(key(a.key)) end
+  for _, a in ipairs(w.asks) do opened(key(a.key), a.shared and a.limit == 0) end
 end
 
 -- Undoes a grant that nobody received (rule 9), save what its owner has asked
@@ -181,7 +257,7 @@ local function takeBack(w)
         back.deadline = math.max(h.deadline, now + back.exp * 1000)
         put(k, back)
         say('granted', back, back.exp)
-        lost(back.uid)
+        lookAtArmed() -- its owner may not be covered any more, and fills the limits of others again
         opened(k)
       else
         release(k, h, 'released')

@@ -12,9 +12,9 @@ local function show(k)
   end
   if k.lined then
     walk(k.name, '+inf', function(s)
-      local w, n = waiter(s.place), #line
+      local w, n = call('HMGET', P .. 'w:' .. s.place, 'since', 'note'), #line
       line[n + 1], line[n + 2], line[n + 3] = s.uid, s.shared and 's' or 'x', s.limit
-      line[n + 4], line[n + 5] = math.max(0, math.floor((now - w.since) / 1000)), w.note
+      line[n + 4], line[n + 5] = math.max(0, math.floor((now - w[1]) / 1000)), w[2]
     end)
   end
   return {k.name, held, line}

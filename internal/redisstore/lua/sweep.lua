@@ -59,7 +59,7 @@ local function tidy(names)
   sweep(64)
   for _, name in ipairs(names) do
     local k = key(name)
-    if k.n > 0 and (not k.shared or k.n <= 64) then
+    if k.n > 0 and (not k.shared or k.n <= FEW) then
       for _, h in ipairs(holders(k)) do
         if h.deadline <= now then runOut(k, h) end
       end
