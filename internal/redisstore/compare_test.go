@@ -366,13 +366,31 @@ func (p *pair) extend() {
 	}
 	exp := time.Duration(1+p.draw("exp", 5)) * time.Second
 	out := p.apply(table.Command{Op: table.Extend, UID: uid, Tokens: tokens, Exp: exp})
-	answer := p.run(p.redis.scripts.extend, append([]string{uid, millis(exp)}, args...)...)
-	extended := len(answer) - 1
+	var got holdfast.Extension
+	var err error
 	if tokens == nil {
-		extended /= 2
+		got, err = p.redis.extendAll(context.Background(), holdfast.ExtendRequest{UID: uid, Exp: exp})
+	} else {
+		got, err = readExtension(p.run(p.redis.scripts.extend, append([]string{uid, millis(exp)}, args...)...), tokens)
 	}
-	if extended != len(out.Tokens) {
-		p.t.Fatalf("%s extends %v: %v, the table says %v", uid, tokens, answer, out.Tokens)
+	if err != nil || len(got.Tokens) != len(out.Tokens) || len(got.Lost) != len(out.Lost) {
+		p.t.Fatalf("%s extends %v: %v %v, the table says %v", uid, tokens, got, err, out)
+	}
+	left := time.Duration(0)
+	for i, token := range out.Tokens {
+		if tokens == nil {
+			p.same(token.Version, got.Tokens[i].Version)
+			token.Version = got.Tokens[i].Version
+		}
+		if got.Tokens[i] != token {
+			p.t.Fatalf("%s extends %v: %v, the table says %v", uid, tokens, got, out.Tokens)
+		}
+		if ends := time.Duration(p.ends[[2]string{token.Key, uid}]-p.now) * time.Microsecond; i == 0 || ends < left {
+			left = ends
+		}
+	}
+	if got.Exp > left || got.Exp < left-time.Second { // an answer may be slow here
+		p.t.Fatalf("%s extends %v: %v are left, the table says %v", uid, tokens, got.Exp, left)
 	}
 	p.compareEvents(out.Events)
 }

@@ -127,6 +127,40 @@ func fewAreLookedAt(t *testing.T, s *Store, work func() int, key func(i int) str
 	}
 }
 
+// A page of what an owner holds costs what a page does, and all of it is extended
+// in pieces.
+func TestAnOwnerOfMuch(t *testing.T) {
+	s, work := laborious(t, "before(a, b)")
+	const most = 2500 // more than two pieces
+	var asks []holdfast.Ask
+	for i := range most {
+		asks = append(asks, holdfast.Ask{Key: fmt.Sprint("k", i)})
+		if len(asks) == holdfast.MaxKeys || i == most-1 {
+			put(t, s, "u", wordGranted, asks...)
+			asks = nil
+		}
+	}
+	if _, err := s.List(t.Context(), holdfast.ListRequest{}); err != nil { // makes them old
+		t.Fatal(err)
+	}
+	work()
+	page, err := s.List(t.Context(), holdfast.ListRequest{UID: "u", Limit: 10, After: "k2"})
+	if err != nil || len(page.Locks) != 10 || page.Locks[0].Key != "k20" {
+		t.Fatal(page, err)
+	}
+	if n := work(); n > most {
+		t.Errorf("%d comparisons for a page", n)
+	}
+	began := s.counts.answered.Read().Count()
+	extension, err := s.Extend(t.Context(), holdfast.ExtendRequest{UID: "u", Exp: time.Hour})
+	if err != nil || len(extension.Tokens) != most || extension.Exp < 50*time.Minute {
+		t.Fatal(len(extension.Tokens), extension.Exp, err)
+	}
+	if pieces := s.counts.answered.Read().Count() - began; pieces != 3 {
+		t.Errorf("%d pieces", pieces)
+	}
+}
+
 // A circle may be longer than what Lua takes apart at once.
 func TestALongCircleIsNamed(t *testing.T) {
 	const most = 4100

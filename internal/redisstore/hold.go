@@ -86,6 +86,9 @@ func (s *Store) Extend(ctx context.Context, req holdfast.ExtendRequest) (holdfas
 	if req.Tokens != nil && len(req.Tokens) == 0 {
 		return holdfast.Extension{}, nil // nothing is not everything
 	}
+	if req.Tokens == nil {
+		return s.extendAll(ctx, req)
+	}
 	args := append(make([]string, 0, 2+2*len(req.Tokens)), req.UID, millis(req.Exp))
 	sent := time.Now()
 	answer, err := s.run(ctx, s.scripts.extend, appendTokens(args, req.Tokens)...)
@@ -101,6 +104,39 @@ func (s *Store) Extend(ctx context.Context, req holdfast.ExtendRequest) (holdfas
 	return extension, nil
 }
 
+// extendAll extends all that a uid holds, as many at once as the script takes.
+func (s *Store) extendAll(ctx context.Context, req holdfast.ExtendRequest) (extension holdfast.Extension, err error) {
+	var first time.Duration // to end, as was said to a script that was sent then
+	var sent time.Time
+	for after, more := "", true; more; more = after != "" {
+		now := time.Now()
+		answer, err := s.run(ctx, s.scripts.extend, req.UID, millis(req.Exp), after)
+		if err == nil && len(answer) < 2 {
+			err = answerError(answer)
+		}
+		if err != nil {
+			if extension.Tokens != nil {
+				err = holdfast.Unknown(err)
+			}
+			return holdfast.Extension{}, err
+		}
+		f := fields{answer}
+		said := time.Duration(f.number()) * time.Millisecond
+		after = f.text()
+		if len(f.rest) > 0 && (extension.Tokens == nil || now.Add(said).Before(sent.Add(first))) {
+			first, sent = said, now
+		}
+		s.counts.Extensions.Add(uint64(len(f.rest) / 2))
+		for len(f.rest) > 0 {
+			extension.Tokens = append(extension.Tokens, holdfast.Token{Key: f.text(), Version: uint64(f.number())})
+		}
+	}
+	if extension.Tokens != nil {
+		extension.Exp = left(first, sent)
+	}
+	return extension, nil
+}
+
 // readExtension reads an answer of extend.lua, to a request with these tokens.
 func readExtension(answer []rueidis.RedisMessage, asked []holdfast.Token) (extension holdfast.Extension, err error) {
 	if len(answer) == 0 {
@@ -111,17 +147,6 @@ func readExtension(answer []rueidis.RedisMessage, asked []holdfast.Token) (exten
 		return extension, answerError(answer)
 	}
 	extension.Exp = time.Duration(said) * time.Millisecond
-	if asked == nil {
-		for i := 1; i+1 < len(answer); i += 2 {
-			key, _ := answer[i].ToString()
-			version, err := answer[i+1].AsInt64()
-			if err != nil {
-				return extension, answerError(answer)
-			}
-			extension.Tokens = append(extension.Tokens, holdfast.Token{Key: key, Version: uint64(version)})
-		}
-		return extension, nil
-	}
 	next := 1
 	for i, token := range asked {
 		extended := false

@@ -207,15 +207,26 @@ local function wantHolders(k, more)
   end
 end
 
--- The keys that uid holds, in order.
-local function keysOf(uid)
-  local names = call('ZRANGEBYLEX', P .. 'index', '[u' .. uid .. '\0', '(u' .. uid .. '\1')
+-- The keys that uid holds, in order, at most so many: from a key on ("[" and the
+-- key) or behind it ("(").
+local function keysOf(uid, from, most)
+  local side, first = from:sub(1, 1), from:sub(2)
+  local names = call('ZRANGEBYLEX', P .. 'index', side .. 'u' .. uid .. '\0' .. first, '(u' .. uid .. '\1', 'LIMIT', 0, most)
   for i, name in ipairs(names) do names[i] = name:sub(#uid + 3) end
-  local old = #names
-  for _, member in ipairs(call('ZRANGE', P .. 'young', 0, -1)) do
-    if member:sub(-#uid - 1) == '\0' .. uid then names[#names + 1] = member:sub(1, -#uid - 2) end
+  local old, cursor = #names, '0'
+  local match = '*\0' .. uid:gsub('[*?%[\\]', '\\%0')
+  repeat
+    local got = call('ZSCAN', P .. 'young', cursor, 'MATCH', match, 'COUNT', 1000)
+    cursor = got[1]
+    for i = 1, #got[2], 2 do
+      local name = got[2][i]:sub(1, -#uid - 2)
+      if before(first, name) or name == first and side == '[' then names[#names + 1] = name end
+    end
+  until cursor == '0'
+  if #names > old then
+    table.sort(names, before)
+    for i = #names, most + 1, -1 do names[i] = nil end
   end
-  if #names > old then table.sort(names, before) end
   return names
 end
 

@@ -32,9 +32,9 @@ local function add(name)
   return false
 end
 
-local names, seen
+-- The keys that requests in line ask for, in order, unless the index has them all.
+local names, seen = {}, {}
 
--- Adds the keys that are asked for at some places.
 local function asked(places)
   for _, place in ipairs(places) do
     local w = waiter(place)
@@ -48,37 +48,41 @@ local function asked(places)
 end
 
 if uid ~= '' then
-  names, seen = keysOf(uid), {}
-  for _, name in ipairs(names) do seen[name] = true end
   asked(waiting(uid))
 elseif waited then
-  names, seen = {}, {}
   for _, server in ipairs(call('ZRANGE', P .. 'servers', 0, -1)) do
     asked(call('SMEMBERS', P .. 's:' .. server))
   end
 end
+table.sort(names, before)
 
-if names then
-  table.sort(names, before)
-  for _, name in ipairs(names) do
-    if add(name) then break end
-  end
-  finish()
-  return answer
+local from = before(prefix, after) and '(' .. after or '[' .. prefix
+
+-- The next keys from there on that are in the index, at most so many.
+local function indexed(most)
+  if uid ~= '' then return keysOf(uid, from, most) end
+  if waited then return {} end
+  local got = call('ZRANGEBYLEX', P .. 'index', from:sub(1, 1) .. 'k' .. from:sub(2), '(l', 'LIMIT', 0, most)
+  for i, name in ipairs(got) do got[i] = name:sub(2) end
+  return got
 end
 
-local from = before(prefix, after) and '(k' .. after or '[k' .. prefix
-while true do
-  local names = call('ZRANGEBYLEX', P .. 'index', from, '(l', 'LIMIT', 0, limit + 1)
-  for _, name in ipairs(names) do
-    if add(name:sub(2)) then
-      finish()
-      return answer
+local over, at = false, 1
+repeat
+  local got = indexed(limit + 1)
+  for _, name in ipairs(got) do
+    while not over and names[at] and not before(name, names[at]) do
+      if names[at] ~= name then over = add(names[at]) end
+      at = at + 1
     end
+    over = over or add(name)
+    if over then break end
     from = '(' .. name
   end
-  if #names <= limit then
-    finish()
-    return answer
-  end
+until over or #got <= limit
+while not over and names[at] do
+  over = add(names[at])
+  at = at + 1
 end
+finish()
+return answer
