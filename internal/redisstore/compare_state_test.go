@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/redis/rueidis"
+	"pgregory.net/rapid"
 
 	"holdfast"
+	"holdfast/internal/table"
 )
 
 func (p *pair) compareBlockers(want []holdfast.Blocker, answer []rueidis.RedisMessage) {
@@ -18,6 +21,13 @@ func (p *pair) compareBlockers(want []holdfast.Blocker, answer []rueidis.RedisMe
 		p.t.Fatal(err)
 	}
 	want = slices.Clone(want)
+	if p.many { // in any order
+		byName := func(a, b holdfast.Blocker) int {
+			return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.UID, b.UID), cmp.Compare(min(a.Version, 1), min(b.Version, 1)))
+		}
+		slices.SortStableFunc(got, byName)
+		slices.SortStableFunc(want, byName)
+	}
 	for i := range got {
 		if i < len(want) && want[i].Version != 0 {
 			p.same(want[i].Version, got[i].Version)
@@ -70,71 +80,92 @@ func sortEnds(events []holdfast.Event) {
 	})
 }
 
+// compareList compares a page of a list.
+func (p *pair) compareList(prefix, uid, after string, waited bool, limit int) {
+	states, more := p.table.List(prefix, uid, after, waited, limit)
+	answer := p.run(p.redis.scripts.list, prefix, uid, after, map[bool]string{false: "0", true: "1"}[waited], strconv.Itoa(limit))
+	if got, _ := answer[0].AsInt64(); (got == 1) != more {
+		p.t.Fatalf("more %d, the table says %v", got, more)
+	}
+	var got [][]rueidis.RedisMessage
+	for _, state := range answer[1:] {
+		parts, _ := state.ToArray()
+		got = append(got, parts)
+	}
+	p.compareLocks(states, got...)
+}
+
+// compareLocks compares the states of keys.
+func (p *pair) compareLocks(states []table.KeyState, answers ...[]rueidis.RedisMessage) {
+	var got []holdfast.Lock
+	for _, answer := range answers {
+		lock, err := readLock(answer)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		got = append(got, lock)
+	}
+	if len(got) != len(states) {
+		p.t.Fatalf("%d keys %+v, the table says %+v", len(got), got, states)
+	}
+	for i, state := range states {
+		want := holdfast.Lock{Key: state.Key, Holders: []holdfast.Holder{}, Waiters: []holdfast.Waiter{}}
+		for j, h := range state.Holds {
+			left := time.Duration(p.ends[[2]string{h.Key, h.UID}]-p.now) * time.Microsecond
+			holder := holdfast.Holder{UID: h.UID, Mode: h.Mode, Limit: h.Limit, Version: h.Version, Exp: left, Note: h.Note}
+			if j < len(got[i].Holders) {
+				p.same(h.Version, got[i].Holders[j].Version)
+				holder.Version, holder.Held = got[i].Holders[j].Version, got[i].Holders[j].Held
+			}
+			want.Holders = append(want.Holders, holder)
+		}
+		for j, w := range state.Waiters {
+			waiter := holdfast.Waiter{UID: w.UID, Mode: w.Mode, Limit: w.Limit, Note: w.Note}
+			if j < len(got[i].Waiters) {
+				waiter.Waited = got[i].Waiters[j].Waited
+			}
+			want.Waiters = append(want.Waiters, waiter)
+		}
+		if !reflect.DeepEqual(got[i], want) {
+			p.t.Fatalf("key %+v, the table says %+v", got[i], want)
+		}
+	}
+}
+
 // compareState compares all that is held and waited for, and who was let in.
 func (p *pair) compareState() {
 	count := fields{p.run(p.redis.scripts.count)}
 	if holds, waiters := int(count.number()), int(count.number()); holds != p.table.Holds() || waiters != p.table.Waiters() {
 		p.t.Fatalf("counts %d and %d, the table %d and %d", holds, waiters, p.table.Holds(), p.table.Waiters())
 	}
-	for i, uid := range []string{"", "a", "", "a"} {
-		waited := i > 1
-		states, _ := p.table.List("", uid, "", waited, 100)
-		answer := p.run(p.redis.scripts.list, "", uid, "", map[bool]string{false: "0", true: "1"}[waited], "100")
-		var got []holdfast.Lock
-		for _, state := range answer[1:] {
-			parts, _ := state.ToArray()
-			lock, err := readLock(parts)
-			if err != nil {
-				p.t.Fatal(err)
-			}
-			got = append(got, lock)
-		}
-		if len(got) != len(states) {
-			p.t.Fatalf("%d keys %+v, the table says %+v", len(got), got, states)
-		}
-		for i, state := range states {
-			want := holdfast.Lock{Key: state.Key, Holders: []holdfast.Holder{}, Waiters: []holdfast.Waiter{}}
-			for j, h := range state.Holds {
-				left := time.Duration(p.ends[[2]string{h.Key, h.UID}]-p.now) * time.Microsecond
-				holder := holdfast.Holder{UID: h.UID, Mode: h.Mode, Limit: h.Limit, Version: h.Version, Exp: left, Note: h.Note}
-				if j < len(got[i].Holders) {
-					p.same(h.Version, got[i].Holders[j].Version)
-					holder.Version, holder.Held = got[i].Holders[j].Version, got[i].Holders[j].Held
-				}
-				want.Holders = append(want.Holders, holder)
-			}
-			for j, w := range state.Waiters {
-				waiter := holdfast.Waiter{UID: w.UID, Mode: w.Mode, Limit: w.Limit, Note: w.Note}
-				if j < len(got[i].Waiters) {
-					waiter.Waited = got[i].Waiters[j].Waited
-				}
-				want.Waiters = append(want.Waiters, waiter)
-			}
-			if !reflect.DeepEqual(got[i], want) {
-				p.t.Fatalf("key %+v, the table says %+v", got[i], want)
-			}
-		}
+	for _, uid := range []string{"", "a"} {
+		p.compareList("", uid, "", false, 100)
+		p.compareList("", uid, "", true, 100)
 	}
-	granted := map[string]bool{}
-	for f := (fields{p.run(p.redis.scripts.mine, "here")}); len(f.rest) > 0; {
-		ticket, place := f.text(), f.text()
-		granted[fmt.Sprint(ticket, " ", place)] = f.text() == "1"
-	}
-	for place, at := range p.places {
-		was, known := granted[at.ticket+" "+at.place]
-		if known == at.gone || was != (at.grant != nil && !at.gone) {
-			p.t.Fatalf("place %d %+v: known %v, granted %v", place, at, known, was)
+	p.compareList(rapid.SampledFrom([]string{"", "k", "kk", "m/"}).Draw(p.t, "prefix"),
+		rapid.SampledFrom([]string{"", "b", "[e*"}).Draw(p.t, "uid"), rapid.SampledFrom([]string{"", "a", "k", "kk", "l"}).Draw(p.t, "after"),
+		rapid.Bool().Draw(p.t, "waited"), 1+p.draw("limit", 3))
+	for _, server := range servers {
+		granted := map[string]bool{}
+		for f := (fields{p.run(p.redis.scripts.mine, server)}); len(f.rest) > 0; {
+			ticket, place := f.text(), f.text()
+			granted[fmt.Sprint(ticket, " ", place)] = f.text() == "1"
+		}
+		for place, at := range p.places {
+			ticket, answers := at.tickets[server]
+			was, known := granted[ticket+" "+at.place]
+			if known != answers || was != (at.grant != nil && answers) {
+				p.t.Fatalf("place %d %+v: known %v, granted %v", place, at, known, was)
+			}
 		}
 	}
 }
 
 // empty ends everything, and sees that nothing is left in Redis.
 func (p *pair) empty() {
-	for place, at := range p.places {
-		if !at.gone {
-			at.gone = true
-			_ = place
-			p.run(p.redis.scripts.leave, at.place, "here", at.ticket, "gone")
+	for _, at := range p.places {
+		for server, ticket := range at.tickets {
+			p.run(p.redis.scripts.leave, at.place, server, ticket, "gone")
 		}
 	}
 	for _, key := range keys {

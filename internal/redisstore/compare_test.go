@@ -3,6 +3,7 @@ package redisstore
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,10 +23,20 @@ import (
 // and to the lock table, and compares what they answer, whom they let in, the
 // events and the whole state. Only versions and places are other numbers. The
 // clock of the scripts stands still but when the test moves it.
-func TestScriptsDoWhatTheTableDoes(t *testing.T) {
-	server := redistest.Start(t)
+func TestScriptsDoWhatTheTableDoes(t *testing.T) { compare(t, false) }
+
+// TestScriptsDoWithManyWhatTheTableDoes is the same with scripts that take two of
+// anything for many, and go about them piece by piece.
+func TestScriptsDoWithManyWhatTheTableDoes(t *testing.T) { compare(t, true) }
+
+func compare(t *testing.T, many bool) {
+	server := redistest.Start(t, "--hash-max-listpack-entries", "1", "--zset-max-listpack-entries", "1")
 	edited := newScripts(func(source string) string {
 		source = strings.ReplaceAll(source, "call('TIME')", "call('HMGET', P .. 'clock', 's', 'us')")
+		if many {
+			source = strings.ReplaceAll(source, "FEW = 64", "FEW = 1")
+			source = strings.ReplaceAll(source, "PAGE = 1000", "PAGE = 1")
+		}
 		return strings.ReplaceAll(source, "call('PUBLISH', KEYS[2],", "call('RPUSH', P .. 'told',")
 	})
 	client, err := rueidis.NewClient(rueidis.ClientOption{
@@ -39,7 +50,7 @@ func TestScriptsDoWhatTheTableDoes(t *testing.T) {
 		s := &Store{root: roots("compared", 0), scripts: edited, id: "here", options: Options{Timeout: time.Minute}, feed: feed.New(), counts: newCounts()}
 		s.client.Store(&client)
 		p := &pair{
-			t: rt, redis: s, table: table.New(0), now: 1_000_000,
+			t: rt, redis: s, table: table.New(0), now: 1_000_000, many: many,
 			versions: map[uint64]uint64{}, places: map[uint64]*stood{}, ends: map[[2]string]int64{},
 			watched: rapid.Bool().Draw(rt, "watched"),
 		}
@@ -67,6 +78,7 @@ type pair struct {
 	table *table.Table
 
 	now      int64 // µs
+	many     bool  // whether two are many
 	watched  bool  // whether events are compared; without, the short ways are taken
 	versions map[uint64]uint64
 	places   map[uint64]*stood // by the table's place
@@ -82,16 +94,18 @@ type owned struct {
 
 // stood is a place in line and what became of it.
 type stood struct {
-	place, ticket string
-	grant         *table.Grant
-	fresh         []holdfast.Token // of the grant: the holds that it made
-	seen          uint64           // commands that the table had carried out then
-	gone          bool
+	place    string
+	tickets  map[string]string // by server; none when nobody answers for it any more
+	grant    *table.Grant
+	fresh    []holdfast.Token // of the grant: the holds that it made
+	seen     uint64           // commands that the table had carried out then
+	received bool             // somebody has claimed the grant
 }
 
 var (
-	uids = []string{"a", "b", "c", "d", "e"}
-	keys = []string{"k", "kk", "l", "m/n"}
+	uids    = []string{"a", "b", "c", "d", "[e*"}
+	keys    = []string{"k", "kk", "l", "m/n"}
+	servers = []string{"here", "there"}
 )
 
 func (p *pair) do(args ...string) rueidis.RedisResult {
@@ -114,7 +128,7 @@ func (p *pair) run(script *rueidis.Lua, args ...string) []rueidis.RedisMessage {
 func (p *pair) draw(what string, from int) int { return rapid.IntRange(0, from-1).Draw(p.t, what) }
 
 func (p *pair) step() {
-	switch n := p.draw("step", 20); {
+	switch n := p.draw("step", 22); {
 	case n < 9:
 		p.lock()
 	case n < 11:
@@ -129,6 +143,8 @@ func (p *pair) step() {
 		p.claim()
 	case n < 17:
 		p.force()
+	case n < 19:
+		p.look()
 	default:
 		p.expire()
 	}
@@ -223,12 +239,14 @@ func (p *pair) lock() {
 	p.tickets++
 	ticket := "t" + strconv.Itoa(p.tickets)
 	args := []string{cmd.UID, millis(cmd.Exp), cmd.Note, "", limitsWord(cmd.Limits)}
+	server := rapid.SampledFrom(servers).Draw(p.t, "server")
 	if cmd.Wait {
-		args[3] = "here " + ticket + " 1000000000"
+		args[3] = server + " " + ticket + " 1000000000"
 	}
 	for i := range cmd.Keys {
 		args = append(args, code(&cmd.Keys[i]), cmd.Keys[i].Key)
 	}
+	before := p.table.Version()
 	out := p.apply(cmd)
 	answer, err := p.redis.ask(args)
 	if err != nil {
@@ -249,11 +267,11 @@ func (p *pair) lock() {
 	case table.InLine:
 		place, _ := answer[1].ToString()
 		if known, ok := p.places[out.Place]; !ok {
-			p.places[out.Place] = &stood{place: place, ticket: ticket}
+			p.places[out.Place] = &stood{place: place, tickets: map[string]string{server: ticket}}
 		} else if known.place != place {
 			p.t.Fatalf("place %d was %s and is %s", out.Place, known.place, place)
 		} else {
-			known.ticket = ticket
+			known.tickets[server] = ticket
 		}
 	case table.Refused:
 		p.compareBlockers(out.Blockers, answer[1:])
@@ -267,6 +285,54 @@ func (p *pair) lock() {
 		}
 	}
 	p.compareEvents(out.Events)
+	if out.Status == table.Granted && p.draw("unheard", 6) == 0 {
+		p.undo(cmd, out, before, answer)
+	}
+}
+
+// undo takes back what was granted at once to a client that has gone.
+func (p *pair) undo(cmd table.Command, granted *table.Outcome, before uint64, answer []rueidis.RedisMessage) {
+	fresh := slices.DeleteFunc(slices.Clone(granted.Tokens), func(token holdfast.Token) bool { return token.Version <= before })
+	req := holdfast.LockRequest{UID: cmd.UID, Keys: cmd.Keys}
+	undo := undoing(cmd.UID, asked(req), answer)
+	if status(answer) == "" { // the short way
+		version, _ := answer[2].AsInt64()
+		undo = undoShort(req, uint64(version))
+	}
+	if (undo == nil) != (len(fresh) == 0) {
+		p.t.Fatalf("to undo %v: %v, the table says %v", answer, undo, fresh)
+	}
+	if undo == nil {
+		return
+	}
+	for _, grant := range granted.Grants { // what another request of its owner got is not taken from that one
+		fresh = slices.DeleteFunc(fresh, func(token holdfast.Token) bool {
+			return grant.UID == cmd.UID && slices.Contains(grant.Tokens, token)
+		})
+	}
+	out := p.apply(table.Command{Op: table.TakeBack, UID: cmd.UID, Tokens: fresh, Seen: p.table.Applied()})
+	p.run(p.redis.scripts.undo, undo...)
+	p.compareEvents(out.Events)
+}
+
+// look asks whether keys are held, and for the state of one.
+func (p *pair) look() {
+	var asked []string
+	held := int64(0)
+	for range 1 + p.draw("keys", 3) {
+		asked = append(asked, rapid.SampledFrom(keys).Draw(p.t, "key"))
+		if len(p.table.Key(asked[len(asked)-1]).Holds) > 0 {
+			held = 1
+		}
+	}
+	message, err := p.redis.do(context.Background(), p.redis.scripts.check, asked)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if got, _ := message.AsInt64(); got != held {
+		p.t.Fatalf("check %v: %d, the table says %d", asked, got, held)
+	}
+	p.compareLocks([]table.KeyState{p.table.Key(asked[0])}, p.run(p.redis.scripts.get, asked[0]))
 }
 
 // several gives the script many some requests at once.
@@ -405,52 +471,72 @@ func (p *pair) force() {
 	p.compareEvents(out.Events)
 }
 
-// drawPlace gives a place that a server still answers for.
-func (p *pair) drawPlace(what string, wanted func(*stood) bool) (uint64, *stood) {
+// drawPlace gives a place that a server still answers for, and the server.
+func (p *pair) drawPlace(what string, wanted func(*stood) bool) (place uint64, at *stood, server string) {
 	var places []uint64
 	for place, at := range p.places {
-		if !at.gone && wanted(at) {
+		if len(at.tickets) > 0 && wanted(at) {
 			places = append(places, place)
 		}
 	}
 	if len(places) == 0 {
-		return 0, nil
+		return 0, nil, ""
 	}
 	slices.Sort(places)
-	place := rapid.SampledFrom(places).Draw(p.t, what)
-	return place, p.places[place]
+	place = rapid.SampledFrom(places).Draw(p.t, what)
+	at = p.places[place]
+	return place, at, rapid.SampledFrom(slices.Sorted(maps.Keys(at.tickets))).Draw(p.t, "server")
 }
 
 // leave lets the client of a waiter go: in line, or before it knew of its
-// grant.
+// grant. If another server answers for the place as well, that stays.
 func (p *pair) leave() {
-	place, at := p.drawPlace("leaves", func(*stood) bool { return true })
+	place, at, server := p.drawPlace("leaves", func(*stood) bool { return true })
 	if at == nil {
 		return
 	}
-	at.gone = true
+	why := rapid.SampledFrom([]string{"gone", "gone", "over", "look"}).Draw(p.t, "why")
+	ticket := at.tickets[server]
 	cmd := table.Command{Op: table.Cancel, Place: place, Seen: p.table.Applied()}
-	if at.grant != nil {
+	stays := why == "look" || len(at.tickets) > 1
+	switch {
+	case at.grant == nil && stays:
+		cmd.Seen = 0 // so that the table only says who is in the way
+	case at.grant != nil && why == "over":
+		p.claimed(at, server, p.run(p.redis.scripts.leave, at.place, server, ticket, why))
+		return
+	case at.grant != nil && (stays || at.received):
+		cmd = table.Command{Op: table.TakeBack, UID: at.grant.UID}
+	case at.grant != nil:
 		cmd = table.Command{Op: table.TakeBack, UID: at.grant.UID, Tokens: at.fresh, Seen: at.seen}
 	}
+	if why != "look" {
+		delete(at.tickets, server)
+	}
 	out := p.apply(cmd)
-	answer := p.run(p.redis.scripts.leave, at.place, "here", at.ticket, "gone")
-	if at.grant == nil {
+	answer := p.run(p.redis.scripts.leave, at.place, server, ticket, why)
+	switch {
+	case at.grant == nil:
 		if status(answer) != "left" {
 			p.t.Fatalf("leave %d: %v", place, answer)
 		}
 		p.compareBlockers(out.Blockers, answer[1:])
+	case why == "look" && status(answer) != wordWaiting, why == "gone" && status(answer) != wordGone:
+		p.t.Fatalf("%s at %d: %v", why, place, answer)
 	}
 	p.compareEvents(out.Events)
 }
 
 func (p *pair) claim() {
-	_, at := p.drawPlace("claims", func(at *stood) bool { return at.grant != nil })
-	if at == nil {
-		return
+	if _, at, server := p.drawPlace("claims", func(at *stood) bool { return at.grant != nil }); at != nil {
+		p.claimed(at, server, p.run(p.redis.scripts.claim, at.place, server, at.tickets[server]))
 	}
-	at.gone = true
-	answer := p.run(p.redis.scripts.claim, at.place, "here", at.ticket)
+}
+
+// claimed is told what a server has heard that claimed a grant.
+func (p *pair) claimed(at *stood, server string, answer []rueidis.RedisMessage) {
+	delete(at.tickets, server)
+	at.received = true
 	if !slices.ContainsFunc(at.grant.Tokens, func(token holdfast.Token) bool {
 		return slices.ContainsFunc(p.table.Key(token.Key).Holds, func(h holdfast.Hold) bool { return h.Version == token.Version })
 	}) {
