@@ -30,8 +30,13 @@ func TestCounts(t *testing.T) {
 		counts := func(want string) {
 			t.Helper()
 			synctest.Wait()
-			if got := told(s.Stats()); got != want {
+			all := s.Stats()
+			if got := told(all); got != want {
 				t.Errorf("got  %s\nwant %s", got, want)
+			}
+			count, err := s.Count(t.Context())
+			if want := (holdfast.Count{Holds: all.Holds, Waiters: all.Waiters}); err != nil || count != want {
+				t.Errorf("counted %v, %v; want %v", count, err, want)
 			}
 		}
 		counts("grants 0 extensions 0 releases 0 expiries 0 forced 0 deadlocks 0; holds 0 waiters 0")
