@@ -111,11 +111,11 @@ func (t *Table) lookBehind(s *spot, l *line) {
 func (t *Table) gained(r *request, h *hold) {
 	l, waitedFor := t.lines.Get(h.Key)
 	asksMore := len(t.waitersOf(h.UID)) > 0
-	if asksMore || waitedFor && (l.limited > 0 || r.place > l.first.of.place) {
-		t.lookAtArmed() // otherwise whoever waits for h has waited for r
+	if asksMore || waitedFor && l.limited > 0 {
+		t.lookAtArmed() // otherwise whoever waits for h has waited for r, or for something else of its owner
 	}
 	// A waiter's limit does not count any more once its owner holds the key.
-	if waitedFor && (asksMore && (h.Limit > 0 || l.limited > 0) || t.shutOut(r, h, l)) {
+	if waitedFor && (asksMore && l.limited > 0 || t.shutOut(r, h, l)) {
 		t.opened(h.Key, holdfast.Exclusive)
 	}
 }
