@@ -85,6 +85,29 @@ func TestAServerThatStopsTellsOfAGrant(t *testing.T) {
 	}
 }
 
+// Whoever watches is told that there are no more events; and Wait returns when
+// nothing runs any more.
+func TestAServerThatStopsEndsWhatRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t)
+		events, err := p.Watch(t.Context(), holdfast.WatchRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		p.late.Go(func() { time.Sleep(keptFor) })
+		p.Stop()
+		for e, err := range events {
+			if holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
+				t.Errorf("saw %v, %v", e, err)
+			}
+		}
+		if p.Wait(); time.Since(began) != keptFor {
+			t.Errorf("it waited for %v", time.Since(began))
+		}
+	})
+}
+
 // noLog is a log that carries nothing out.
 type noLog struct{ err error }
 

@@ -96,7 +96,11 @@ func TestEveryHoldLivesAnewHere(t *testing.T) {
 func TestAFollowerHasNoClock(t *testing.T) {
 	k := New(0)
 	k.Follow(&table.Command{Op: table.Lock, UID: "a", Keys: holdfast.Keys("x"), Exp: time.Hour})
+	k.Follow(&table.Command{Op: table.Lock, UID: "b", Keys: holdfast.Keys("x"), Exp: time.Hour, Wait: true})
 	lock := k.get("x")
+	if len(lock.Waiters) != 1 || lock.Waiters[0].Waited != 0 {
+		t.Errorf("%+v", lock)
+	}
 	if len(lock.Holders) != 1 || lock.Holders[0].Exp != 0 || lock.Holders[0].Held != 0 {
 		t.Errorf("%+v", lock)
 	}
