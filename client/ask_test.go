@@ -574,18 +574,21 @@ func TestASilentServerIsLeft(t *testing.T) {
 // for long.
 func TestASilentServerDoesNotKeepWhoLeavesTheLine(t *testing.T) {
 	within(t, func(t *testing.T, w *world) {
-		w.hold(client.Exp(time.Hour))
-		ctx, cancel := context.WithCancelCause(t.Context())
-		time.AfterFunc(time.Minute, func() {
-			w.network.setCut(true)
-			cancel(errEnough)
-		})
-		began := time.Now()
-		_, err := w.client.Lock(ctx, holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Wait: time.Hour})
-		if took := time.Since(began) - time.Minute; err != errEnough || took > 2*time.Second {
-			t.Errorf("%v, %v after the end of ctx", err, took)
+		w.hold(client.Exp(5 * time.Hour))
+		plain := connectWith(t, client.Options{Transport: w.network.transport(t), Plain: true}, "one")
+		for _, c := range []*client.Client{w.client, plain} {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			time.AfterFunc(time.Minute, func() {
+				w.network.setCut(true)
+				cancel(errEnough)
+			})
+			began := time.Now()
+			_, err := c.Lock(ctx, holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Wait: time.Hour})
+			if took := time.Since(began) - time.Minute; err != errEnough || took > 2*time.Second {
+				t.Errorf("%v, %v after the end of ctx", err, took)
+			}
+			w.network.setCut(false)
 		}
-		w.network.setCut(false)
 	})
 }
 

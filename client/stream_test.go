@@ -409,7 +409,7 @@ func TestCallsSurviveAConnectionThatIsCut(t *testing.T) {
 	}
 }
 
-// A network that swallows everything is found out by the first call, and the
+// A connection that swallows everything is found out by the first call, and the
 // others do not wait any longer.
 func TestASilentStreamIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -419,27 +419,70 @@ func TestASilentStreamIsLeft(t *testing.T) {
 		n.serve(t, "b", state)
 		c := n.client(t, "a", "b")
 		check(t, c)
-		ctx, cancel := context.WithCancel(t.Context())
-		waiting := make(chan error, 1)
-		if _, err := c.Lock(ctx, holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Exp: time.Hour}); err != nil {
+		grant, err := c.Lock(t.Context(), holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Exp: time.Hour})
+		if err != nil {
 			t.Fatal(err)
 		}
+		granted := make(chan error, 1)
 		go func() {
-			_, err := c.Lock(ctx, holdfast.LockRequest{UID: "v", Keys: holdfast.Keys("x"), Exp: time.Hour, Wait: time.Hour})
-			waiting <- err
+			_, err := c.Lock(t.Context(), holdfast.LockRequest{UID: "v", Keys: holdfast.Keys("x"), Exp: time.Hour, Wait: time.Hour})
+			granted <- err
 		}()
 		synctest.Wait()
-		n.setCut(true)
-		time.AfterFunc(6*time.Second, func() { n.setCut(false) })
+		n.lose()
 		began := time.Now()
-		if _, err := c.Check(ctx, []string{"x"}); err != nil || time.Since(began) > 12*time.Second {
+		if _, err := c.Check(t.Context(), []string{"x"}); err != nil || time.Since(began) > 12*time.Second {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}
-		cancel()
-		if err := <-waiting; !errors.Is(err, context.Canceled) {
-			t.Error(err)
+		synctest.Wait()
+		if _, err := state.Unlock(t.Context(), holdfast.UnlockRequest{UID: "u", Tokens: grant.Tokens}); err != nil {
+			t.Fatal(err)
+		}
+		began = time.Now()
+		if err := <-granted; err != nil || time.Since(began) > time.Second {
+			t.Errorf("granted after %v: %v", time.Since(began), err)
 		}
 	})
+}
+
+// A lock that is not answered in time is given up, and the server told: nobody would
+// hear of the grant.
+func TestALockThatIsAnsweredTooLateIsWithdrawn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		left := make(chan struct{})
+		n.serve(t, "a", unanswered{store(t), left})
+		c := connectWith(t, client.Options{Transport: n.transport(t), Patience: -1}, "a")
+		refused := make(chan error, 1)
+		go func() {
+			_, err := c.Lock(t.Context(), holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Wait: time.Second})
+			refused <- err
+		}()
+		for range 7 {
+			check(t, c) // it answers others
+			time.Sleep(time.Second)
+		}
+		if err := <-refused; holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
+			t.Errorf("answer: %v", err)
+		}
+		select {
+		case <-left:
+		case <-time.After(time.Second):
+			t.Error("the server does not know")
+		}
+	})
+}
+
+// unanswered is a service in which every lock waits until its client leaves.
+type unanswered struct {
+	holdfast.Service
+	left chan struct{}
+}
+
+func (s unanswered) Lock(ctx context.Context, _ holdfast.LockRequest) (holdfast.Grant, error) {
+	<-ctx.Done()
+	close(s.left)
+	return holdfast.Grant{}, context.Cause(ctx)
 }
 
 // Nobody asks anything, and the network swallows everything, for a while or on the
