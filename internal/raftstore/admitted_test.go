@@ -282,3 +282,27 @@ func TestANodeThatIsTakenInDoesNotVoteAtOnce(t *testing.T) {
 		w.end()
 	})
 }
+
+// A node is not taken in at the place of another one, nor a second one by its name.
+func TestWhoIsNotTakenIn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1, 3, false)
+		leader := w.leader()
+		other := w.nodes[(leader.index+1)%3]
+		for _, c := range []struct {
+			asks    question
+			refusal string
+		}{
+			{question{ID: "new", Peer: other.address, Fresh: true}, "has the address"},
+			{question{ID: other.id, Peer: "elsewhere:7000"}, "it answers at"},
+			{question{ID: "new", Peer: "elsewhere:7000"}, "was removed"},
+			{question{ID: other.id, Peer: other.address, Fresh: true}, "is empty"},
+			{question{ID: "n e w", Peer: "elsewhere:7000", Fresh: true}, "cannot be the ID"},
+		} {
+			if r := leader.living().admit(c.asks); r.Again || !strings.Contains(r.Refusal, c.refusal) {
+				t.Errorf("%+v: %+v", c.asks, r)
+			}
+		}
+		w.end()
+	})
+}

@@ -1,9 +1,14 @@
 package raftstore
 
 import (
+	"bufio"
+	"context"
+	"errors"
 	"io"
+	"net"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -87,7 +92,46 @@ func TestWhoLeadsAgainIsNotConfirmedByAnEarlierTerm(t *testing.T) {
 	if err := (Leading{s.Service, s}).Backup(t.Context(), io.Discard); holdfast.ErrorCode(err) != holdfast.CodeUnavailable {
 		t.Errorf("it is backed up: %v", err)
 	}
+	if r := s.isMember("b"); r.Refusal == "" || !r.Again {
+		t.Errorf("it says who is a member: %+v", r)
+	}
 }
+
+// An answer counts for the round that there was when its question was sent, however
+// many have begun since.
+func TestAnAnswerCountsForTheRoundOfItsQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		s := &Store{peers: &peers{identity: &identity{Cluster: "C", ID: "a"}, network: called{near}}}
+		c := &s.confirms
+		c.round = 1
+		other := &confirmer{wake: make(chan struct{}, 1)}
+		ctx, leave := context.WithCancel(t.Context())
+		defer leave()
+		go s.askForTerm(ctx, other, join("b", "b:1"))
+		other.wake <- struct{}{}
+		lines := bufio.NewReader(far)
+		lines.ReadString('\n')
+		far.Write([]byte("ok\n"))
+		lines.ReadString('\n')
+		c.mu.Lock()
+		c.round++ // another one asks, who may know of a later leader
+		c.mu.Unlock()
+		far.Write([]byte("{\"term\":3}\n"))
+		synctest.Wait()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if other.answered != 1 || other.term != 3 {
+			t.Errorf("it has answered round %d, with term %d", other.answered, other.term)
+		}
+	})
+}
+
+// called is a network of one connection.
+type called struct{ conn net.Conn }
+
+func (called) Listen(string) (net.Listener, error)              { return nil, errors.ErrUnsupported }
+func (c called) Dial(context.Context, string) (net.Conn, error) { return c.conn, nil }
 
 // A connection for questions serves for many; one that was closed meanwhile is
 // noticed only then, and is no reason not to ask.

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"holdfast"
+	"holdfast/internal/keeper"
 	"holdfast/internal/table"
 )
 
@@ -216,6 +217,85 @@ func TestACallThatIsNotTakenEndsWithTheLink(t *testing.T) {
 		refusal, ok := errors.AsType[*holdfast.Error](<-answer)
 		if took := time.Since(began); !ok || refusal.Code != holdfast.CodeUnavailable || refusal.OutcomeUnknown || took > 0 {
 			t.Errorf("after %s: %v", took, refusal)
+		}
+	})
+}
+
+// What may have happened is asked again only where that is harmless; and who waits in
+// line does not wait for longer since there was no leader for a while.
+func TestWhatIsAskedOfTheLeaderAgain(t *testing.T) {
+	tokens := []holdfast.Token{{Key: "x", Version: 1}}
+	for name, c := range map[string]struct {
+		ask  func(context.Context, *Store) error
+		once bool
+	}{
+		"lock": {func(ctx context.Context, s *Store) error {
+			_, err := s.Lock(ctx, holdfast.LockRequest{UID: "u", Keys: holdfast.Keys("x"), Wait: 999 * time.Millisecond})
+			return err
+		}, false},
+		"extend": {func(ctx context.Context, s *Store) error {
+			_, err := s.Extend(ctx, holdfast.ExtendRequest{UID: "u", Tokens: tokens})
+			return err
+		}, false},
+		"unlock": {func(ctx context.Context, s *Store) error {
+			_, err := s.Unlock(ctx, holdfast.UnlockRequest{UID: "u", Tokens: tokens})
+			return err
+		}, true},
+		"force": {func(ctx context.Context, s *Store) error {
+			_, err := s.Force(ctx, holdfast.ForceRequest{Key: "x"})
+			return err
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := keeper.New(0)
+				s := &Store{
+					keeper: k, queue: make(chan *proposal, 1), written: make(chan struct{}), ctx: t.Context(), peers: &peers{},
+					options: Options{Patience: 3 * time.Second}, route: route{changed: make(chan struct{})},
+				}
+				s.Service = keeper.NewService(k, log{s}, time.Second)
+				s.leading.Store(true)
+				asked := 0
+				over := make(chan error)
+				go func() { over <- c.ask(t.Context(), s) }()
+				began := time.Now()
+				for {
+					select {
+					case p := <-s.queue:
+						asked++
+						if late := time.Since(began) >= time.Second; p.cmd.Op == table.Lock && p.cmd.Wait == late {
+							t.Errorf("after %v it waits: %v", time.Since(began), p.cmd.Wait)
+						}
+						s.reply(p, answer{err: errUnknown(nil, "gone")})
+						continue
+					case err := <-over:
+						if refusal, ok := err.(*holdfast.Error); !ok || !refusal.OutcomeUnknown || (asked == 1) != c.once {
+							t.Errorf("asked %d times, and told %v", asked, err)
+						}
+					}
+					return
+				}
+			})
+		})
+	}
+}
+
+// A leader that is none any more is still heard for a moment, and then cut off.
+func TestWhoDoesNotLeadAnyMoreIsCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLink(&peers{}, "a@a:1")
+		r := route{link: l}
+		r.mu.Lock()
+		r.retire()
+		r.mu.Unlock()
+		time.Sleep(answerStillWithin - 1)
+		if l.over.Err() != nil {
+			t.Error("it was cut off at once")
+		}
+		time.Sleep(2)
+		synctest.Wait()
+		if l.over.Err() == nil || len(r.old) != 0 {
+			t.Error("it is still there")
 		}
 	})
 }

@@ -44,3 +44,17 @@ func TestALeaderHandsOverThoughOneIsSilent(t *testing.T) {
 		w.end()
 	})
 }
+
+// A leader that is stopped in good order lets another one lead before it goes.
+func TestAStopHandsOver(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1, 3, false)
+		old := w.leader()
+		old.living().Stop()
+		time.Sleep(simElection / 3)
+		if leaders := w.leaders(); len(leaders) != 1 || leaders[0] == old.id {
+			t.Errorf("%s has stopped, and %q lead", old.id, leaders)
+		}
+		w.end()
+	})
+}
