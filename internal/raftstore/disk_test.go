@@ -19,6 +19,7 @@ import (
 
 	"holdfast"
 	"holdfast/internal/logtest"
+	"holdfast/internal/table"
 )
 
 // made gives a data directory with n holds in it, each of an entry of its own,
@@ -387,6 +388,31 @@ func TestNobodyIsLeftInLineByAStalledDisk(t *testing.T) {
 		t.Error("b was granted what a holds")
 	}
 	until(t, func() bool { return s.Stats().Waiters == 0 })
+}
+
+// A follower whose disk stalls keeps nobody from anything, and goes on when it is well
+// again.
+func TestAStalledDiskDoesNotEndAFollower(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1, 3, false)
+		leader := w.leader()
+		follower := w.nodes[(leader.index+1)%3]
+		well := follower.onDisk(func(d *simDisk) { d.slowest = 25 * time.Second }, func(d *simDisk) { d.slowest = usualWrite })
+		raise := table.Command{Op: table.Raise, Floor: leader.living().keeper.Version() + 1000}
+		if _, err := leader.living().propose(t.Context(), raise); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(5 * simPatience)
+		w.mu.Lock()
+		failed := w.did["failed"]
+		w.mu.Unlock()
+		if failed > 0 {
+			t.Error("it has failed")
+		}
+		well()
+		w.within("it has caught up", func() bool { return follower.living().keeper.Version() == raise.Floor })
+		w.end()
+	})
 }
 
 // What is locked, by whom and why is nobody's business who has an account on

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,6 +51,22 @@ func TestASnapshotIsWrittenWithoutHurry(t *testing.T) {
 		}
 		if read, err := table.Read(&sink.Buffer); err != nil || read.Holds() != 5000 {
 			t.Errorf("it reads as %v, %v", read.Holds(), err)
+		}
+	})
+}
+
+// fullSink has no room for the end of a snapshot.
+type fullSink struct{ slowSink }
+
+func (*fullSink) Close() error { return syscall.ENOSPC }
+
+// A snapshot that did not get to the disk is none: raft would drop the log behind it.
+func TestASnapshotThatCannotBeFinishedIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		covered := false
+		err := (snapshot{table.New(0).Snapshot(), func() { covered = true }}).Persist(&fullSink{})
+		if err != syscall.ENOSPC || covered {
+			t.Errorf("%v, and it counts: %v", err, covered)
 		}
 	})
 }

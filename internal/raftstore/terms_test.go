@@ -104,3 +104,23 @@ func TestNobodyWaitsForWhatRaftDoesNotAnswer(t *testing.T) {
 type unanswered chan error
 
 func (u unanswered) Error() error { return <-u }
+
+// A term that could not be written is not there: who tries again writes it.
+func TestATermThatWasNotWrittenIsNotKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := newSimDisk(rand.New(rand.NewPCG(1, 1)))
+		terms, err := newTerms(memory)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, full := range []bool{true, false} {
+			memory.set(func(d *simDisk) { d.full = full })
+			if err := terms.SetUint64(keyCurrentTerm, 4); (err != nil) != full {
+				t.Errorf("a full disk: %v: %v", full, err)
+			}
+		}
+		if term, err := memory.GetUint64(keyCurrentTerm); term != 4 || err != nil {
+			t.Errorf("on disk: %d, %v", term, err)
+		}
+	})
+}
