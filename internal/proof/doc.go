@@ -19,9 +19,10 @@ happened one after the other, each at one moment between call and answer, by
 the rules: the model in model.go says what the rules are, and porcupine looks
 for the order. Keys that are never asked for together, and whose owners are not
 the same, are looked at apart. The second are direct: versions are unique and
-grow in real time, holds that exclude each other do not overlap, nobody is let
-in before somebody who stood ahead in line, and the register beside the locks
-refuses nobody who holds (direct.go).
+grow in real time, holds that exclude each other do not overlap, and the register
+beside the locks refuses nobody who holds (direct.go); nobody is refused what it
+holds, whoever is said to stand in line has asked to, and nobody is let in before
+somebody who stood ahead (line.go).
 
 # Time in the model
 
