@@ -51,6 +51,7 @@ var (
 	isBusy    = line{status: 503, body: `{"error":"unavailable","message":"no leader"}`, retryAfter: "3"}
 	isUnclear = line{status: 503, body: `{"error":"unavailable","message":"lost","outcome":"unknown"}`, retryAfter: "1"}
 	isGateway = line{status: 502, body: "<html>Bad Gateway</html>"}
+	isProxy   = line{status: 504, body: `{"status":504,"error":"Gateway Timeout","path":"/lock"}`}
 	isFree    = line{status: 200, body: `{"locked":false}`}
 	isGranted = line{status: 200, body: `{"tokens":[{"key":"x","version":7}],"exp":1000}`}
 )
@@ -114,6 +115,7 @@ func check(t *testing.T, c *client.Client) {
 func TestTheNextServerIsAskedWhenOneIsAway(t *testing.T) {
 	for name, away := range map[string]line{
 		"refused": isRefused, "reset": isReset, "busy": isBusy, "unclear": isUnclear, "gateway": isGateway,
+		"proxy":  isProxy,
 		"silent": {after: time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -309,6 +311,7 @@ func TestItIsSaidWhetherTheOutcomeIsKnown(t *testing.T) {
 		"reset":                        {[]line{isReset}, holdfast.CodeUnavailable, true},
 		"silent":                       {[]line{{after: time.Hour}}, holdfast.CodeUnavailable, true},
 		"a gateway":                    {[]line{isGateway}, holdfast.CodeUnavailable, true},
+		"a proxy that speaks JSON":     {[]line{isProxy}, holdfast.CodeUnavailable, true},
 		"unclear, then refused":        {[]line{isUnclear, isRefused}, holdfast.CodeUnavailable, true},
 		"reset, then busy":             {[]line{isReset, isBusy}, holdfast.CodeUnavailable, true},
 		"at a limit":                   {[]line{atLimit}, holdfast.CodeLimit, false},

@@ -204,6 +204,9 @@ func refusedBy(server *url.URL, response *http.Response, body []byte) *trouble {
 // have written it while the server is away.
 func refused(server *url.URL, status int, retryAfter int64, body []byte) *trouble {
 	e := wire.ReadError(body)
+	if status >= http.StatusInternalServerError && e.Code != holdfast.CodeUnavailable {
+		e = wire.ReadError(nil) // a proxy may speak JSON as well
+	}
 	again := e.Code == holdfast.CodeUnavailable && status >= http.StatusInternalServerError
 	if e.Cause != nil {
 		e.Message = fmt.Sprintf("%s: the answer, status %d, is not that of a lock service", server.Host, status)
