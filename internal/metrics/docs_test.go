@@ -79,7 +79,7 @@ func TestOnlyMetricsThatAreThereAreUsed(t *testing.T) {
 			t.Errorf("%s uses nothing", name)
 		}
 		for _, series := range used {
-			if all[base(series, all)] == "" {
+			if all[base(series, all)] == "" && series != "holdfast_fence" { // a table, of package fence
 				t.Errorf("%s uses %s, which is not there", name, series)
 			}
 		}
