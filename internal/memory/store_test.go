@@ -243,7 +243,7 @@ func BenchmarkLockDuringManyExpiries(b *testing.B) {
 	var worst time.Duration
 	for b.Loop() {
 		s := New()
-		end := time.Now().Add(2 * time.Second)
+		end := time.Now().Add(5 * time.Second)
 		lockMany(b, s, n, end)
 		time.Sleep(time.Until(end))
 		for held := true; held; held, _ = s.Check(b.Context(), []string{fmt.Sprint("many/", n-1)}) {

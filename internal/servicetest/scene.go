@@ -17,7 +17,7 @@ import (
 
 const (
 	// patience bounds every wait for what must come. Only a fault reaches it.
-	patience = 20 * time.Second
+	patience = time.Minute
 
 	// lateness is how much later than its time something may happen on a busy
 	// machine. What an idle machine owes is for the stores' own tests.
