@@ -58,6 +58,24 @@ func TestAPageThatNeverKnewSaysSo(t *testing.T) {
 	p.is(`document.getElementById("waits").textContent`, `""`) // not that nobody waits
 }
 
+// Without a count, which not everybody may have, the page looks by itself who waits.
+func TestWhoWaitsIsKnownWithoutACount(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/count" {
+				refuse(w, http.StatusForbidden, `{"error":"forbidden","message":"you have no grant to count"}`)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	s.browse(desktop).shows("waits", "Nobody waits")
+	s.lock("a", "", "k")
+	s.waits("b", "", "k")
+	s.browse(desktop).shows("waits", "b")
+}
+
 // One owner that comes again is one line on the page, and not one hold.
 func TestSinceWhenAHoldIsHeldIsOfThatHold(t *testing.T) {
 	t.Parallel()

@@ -213,6 +213,7 @@ func TestManyWaitersAreDrawnInPart(t *testing.T) {
 	}
 	p := s.browse(desktop).live()
 	p.shows("tiles", "In line\n300")
+	p.holds("k", "holder")
 	p.is(row("k")+`.querySelectorAll(".line li").length`, "6")
 	p.is(row("k")+`.querySelector(".waiters .more").textContent`, `"and 294 more"`)
 	p.shows("waits", "more")

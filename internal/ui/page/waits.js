@@ -31,9 +31,9 @@ export function counted({ waiters } = {}) {
   if (waiters > 0 !== trees.length > 0) refresh();
 }
 
-/** Has it looked at again if there is something to look at: how long somebody waits grows without an event. */
+/** Has it looked at again if there is something to look at, or may be: how long somebody waits grows without an event. */
 export function look() {
-  if (trees.length > 0) refresh();
+  if (!known || trees.length > 0) refresh();
 }
 
 export function start() {
