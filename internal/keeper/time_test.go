@@ -144,6 +144,24 @@ func TestWhatRunsOutIsProposed(t *testing.T) {
 	}
 }
 
+// So does what another table holds, though nothing ran out before and nobody asks
+// for anything.
+func TestWhatAnotherTableHoldsRunsOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t)
+		p.keeper.Replace(table.New(0))
+		ctx, end := context.WithCancel(t.Context())
+		defer end()
+		go p.keeper.WatchOver(ctx, p)
+		synctest.Wait()
+		p.keeper.Replace(newPlace(t).keeper.table)
+		time.Sleep(3 * time.Hour) // a's hour, and that of b, who is let in then
+		if got := p.Stats().Holds; got != 0 {
+			t.Errorf("%d holds are left", got)
+		}
+	})
+}
+
 // With another table, or another leader, whoever waits here asks again, and
 // whoever watches comes back.
 func TestWhoWaitsOrWatchesIsSentAway(t *testing.T) {
