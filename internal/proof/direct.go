@@ -13,8 +13,8 @@ import (
 // direct asks a history the questions that need no order of the calls.
 func direct(history []Op) []string {
 	d := &directly{
-		ops:     slices.Clone(history),
-		byOwner: map[owned][]*Op{}, byHolder: map[owned][]*confirmed{},
+		ops:   slices.Clone(history),
+		asked: map[owned][]*Op{}, byOwner: map[owned][]*Op{}, byHolder: map[owned][]*confirmed{},
 		holds:  map[holdfast.Token]*confirmed{},
 		owners: map[uint64]string{},
 	}
@@ -38,7 +38,8 @@ func direct(history []Op) []string {
 
 type directly struct {
 	ops      []Op                   // by call
-	byOwner  map[owned][]*Op        // lock calls
+	asked    map[owned][]*Op        // lock calls
+	byOwner  map[owned][]*Op        // those that may have happened
 	byHolder map[owned][]*confirmed // holds
 	holds    map[holdfast.Token]*confirmed
 	owners   map[uint64]string       // by version
@@ -65,10 +66,13 @@ func (d *directly) problem(format string, args ...any) {
 
 // index notes a call. Calls come in the order in which they were made.
 func (d *directly) index(op *Op) {
-	if op.Kind == Lock && op.Outcome != Nothing {
+	if op.Kind == Lock {
 		for _, ask := range op.Asks {
 			o := owned{op.UID, ask.Key}
-			d.byOwner[o] = append(d.byOwner[o], op)
+			d.asked[o] = append(d.asked[o], op)
+			if op.Outcome != Nothing {
+				d.byOwner[o] = append(d.byOwner[o], op)
+			}
 		}
 	}
 	told := op.Outcome == Done && (op.Kind == Lock || op.Kind == Extend)

@@ -60,7 +60,7 @@ func (d *directly) inLine() {
 // mayWait says whether an owner may stand in line for a key at some moment of a
 // call.
 func (d *directly) mayWait(uid, key string, during *Op) bool {
-	return slices.ContainsFunc(d.byOwner[owned{uid, key}], func(o *Op) bool {
+	return slices.ContainsFunc(d.asked[owned{uid, key}], func(o *Op) bool {
 		return o.Wait > 0 && o.Call <= during.Return && (o.Outcome == Open || o.Left || o.Return >= during.Call)
 	})
 }
