@@ -115,7 +115,9 @@ local FEW = 64 -- holds on a key that are read at once
 -- few. Of many, no more are read than it takes.
 local function eachHold(k, each)
   if not k.all and k.n > FEW then
+    local given = {} -- a scan may come by twice
     for uid in pairs(k.changed) do
+      given[uid] = true
       if k.held[uid] and each(k.held[uid]) then return true end
     end
     local cursor = '0'
@@ -125,7 +127,8 @@ local function eachHold(k, each)
       for i = 1, #got[2], 2 do
         local uid = got[2][i]
         if k.held[uid] == nil then k.held[uid] = readHold(k.name, uid, got[2][i + 1]) end
-        if not k.changed[uid] and each(k.held[uid]) then return true end
+        if not given[uid] and each(k.held[uid]) then return true end
+        given[uid] = true
       end
     until cursor == '0'
     k.all = true
@@ -213,14 +216,15 @@ local function keysOf(uid, from, most)
   local side, first = from:sub(1, 1), from:sub(2)
   local names = call('ZRANGEBYLEX', P .. 'index', side .. 'u' .. uid .. '\0' .. first, '(u' .. uid .. '\1', 'LIMIT', 0, most)
   for i, name in ipairs(names) do names[i] = name:sub(#uid + 3) end
-  local old, cursor = #names, '0'
+  local old, cursor, seen = #names, '0', {} -- a scan may come by twice
   local match = '*\0' .. uid:gsub('[*?%[\\]', '\\%0')
   repeat
     local got = call('ZSCAN', P .. 'young', cursor, 'MATCH', match, 'COUNT', 1000)
     cursor = got[1]
     for i = 1, #got[2], 2 do
       local name = got[2][i]:sub(1, -#uid - 2)
-      if before(first, name) or name == first and side == '[' then names[#names + 1] = name end
+      if not seen[name] and (before(first, name) or name == first and side == '[') then names[#names + 1] = name end
+      seen[name] = true
     end
   until cursor == '0'
   if #names > old then
