@@ -601,8 +601,8 @@ func TestWhatIsNotShownAsksForNothing(t *testing.T) {
 			s.lock("b", "", fmt.Sprint(test.outside, i))()
 			time.Sleep(50 * time.Millisecond) // more often would be one request anyway
 		}
-		p.shows("latest", fmt.Sprint(test.outside, 19)) // all have come
-		most := 1 + int(time.Since(begun)/(5*time.Second))
+		p.shows("latest", fmt.Sprint(test.outside, 19))    // all have come
+		most := 2 + int(time.Since(begun)/(5*time.Second)) // a look every five seconds; on a busy machine one comes late
 		if asked := p.requests("GET /locks?")[before:]; len(asked) > most {
 			t.Errorf("with %q: %d requests, want %d at most: %q", test.hash, len(asked), most, asked)
 		}
