@@ -288,11 +288,11 @@ func TestWhoDoesNotLeadAnyMoreIsCutOff(t *testing.T) {
 		r.mu.Lock()
 		r.retire()
 		r.mu.Unlock()
-		time.Sleep(answerStillWithin - 1)
+		time.Sleep(answerStillWithin - time.Nanosecond)
 		if l.over.Err() != nil {
 			t.Error("it was cut off at once")
 		}
-		time.Sleep(2)
+		time.Sleep(2 * time.Nanosecond)
 		synctest.Wait()
 		if l.over.Err() == nil || len(r.old) != 0 {
 			t.Error("it is still there")
