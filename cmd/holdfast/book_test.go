@@ -259,6 +259,9 @@ const endOfAnswer = "\x04end of answer\x04\n"
 // builds is a command that may have to compile everything.
 var builds = regexp.MustCompile(`^(?:make|go|script/\S+) `)
 
+// downloads is what go says on a machine that has not built anything before.
+var downloads = regexp.MustCompile(`(?m)^go: downloading .*\n`)
+
 // run carries out a command, and gives what it said.
 func (s *shell) run(line int, command string) (answer string) {
 	s.t.Helper()
@@ -273,7 +276,7 @@ func (s *shell) run(line int, command string) (answer string) {
 		defer s.mu.Unlock()
 		before, after, whole := strings.Cut(s.said.String(), endOfAnswer)
 		if whole {
-			answer = strings.TrimRight(before, "\n")
+			answer = strings.TrimRight(downloads.ReplaceAllString(before, ""), "\n")
 			s.said.Reset()
 			s.said.WriteString(after)
 		}
