@@ -40,17 +40,22 @@ func TestAStalePageSaysWhenItLastKnew(t *testing.T) {
 	p.is(`(`+said+`) <= broken || (`+said+`) > Date.now()`, "true")
 }
 
-func TestAPageThatNeverKnewSaysSo(t *testing.T) {
-	t.Parallel()
-	s := serve(t, func(next http.Handler) http.Handler {
+// forbid refuses what is asked at a path to whoever asks.
+func forbid(path, verb string) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/locks" {
-				refuse(w, http.StatusForbidden, `{"error":"forbidden","message":"you have no grant to list any key"}`)
+			if r.URL.Path == path {
+				refuse(w, http.StatusForbidden, `{"error":"forbidden","message":"you have no grant to `+verb+`"}`)
 				return
 			}
 			next.ServeHTTP(w, r)
 		})
-	})
+	}
+}
+
+func TestAPageThatNeverKnewSaysSo(t *testing.T) {
+	t.Parallel()
+	s := serve(t, forbid("/locks", "list any key"))
 	s.lock("a", "", "k")
 	s.waits("b", "", "k")
 	p := s.browse(desktop)
@@ -61,15 +66,7 @@ func TestAPageThatNeverKnewSaysSo(t *testing.T) {
 // Without a count, which not everybody may have, the page looks by itself who waits.
 func TestWhoWaitsIsKnownWithoutACount(t *testing.T) {
 	t.Parallel()
-	s := serve(t, func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/count" {
-				refuse(w, http.StatusForbidden, `{"error":"forbidden","message":"you have no grant to count"}`)
-				return
-			}
-			next.ServeHTTP(w, r)
-		})
-	})
+	s := serve(t, forbid("/count", "count"))
 	s.browse(desktop).shows("waits", "Nobody waits")
 	s.lock("a", "", "k")
 	s.waits("b", "", "k")
