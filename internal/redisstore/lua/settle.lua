@@ -123,11 +123,11 @@ end
 -- r has been granted the hold h.
 local function gained(r, k, h)
   local asksMore = #waiting(h.uid) > 0
-  if asksMore or k.lined and (k.limited > 0 or not r.n or r.n > firstIn(k).n) then
-    lookAtArmed() -- otherwise whoever waits for h has waited for r
+  if asksMore or k.lined and k.limited > 0 then
+    lookAtArmed() -- otherwise whoever waits for h has waited for r, or for something else of its owner
   end
   -- A waiter's limit does not count any more once its owner holds the key.
-  if k.lined and (asksMore and (h.limit > 0 or k.limited > 0) or shutOut(r, k, h)) then opened(k) end
+  if k.lined and (asksMore and k.limited > 0 or shutOut(r, k, h)) then opened(k) end
 end
 
 -- An owner has lost a hold, or a better one: what it asks in line may not be
